@@ -1,0 +1,197 @@
+"""Make images on the host with qemu-img and qemu-io, and look at them afterwards."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+MIB = 1 << 20
+"""Bytes in a mebibyte, the usual size of a test image."""
+
+_QCOW2_MAGIC = b"QFI\xfb"
+_TOOL_SECONDS = 60
+
+
+def _run(*words: str | Path, directory: Path, ok: Iterable[int] = (0,)) -> str:
+    done = subprocess.run(  # noqa: S603 - qemu-img and qemu-io by name, as a user does
+        [str(word) for word in words],
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_TOOL_SECONDS,
+        check=False,
+    )
+    if done.returncode not in ok:
+        raise RuntimeError(f"{words} ended with {done.returncode}: {done.stderr}{done.stdout}")
+    return done.stdout
+
+
+def qemu_img(directory: Path, *words: str) -> str:
+    """Run qemu-img in a directory and return what it prints.
+
+    Raises:
+        RuntimeError: it failed; the text has its output.
+    """
+    return _run("qemu-img", *words, directory=directory)
+
+
+def image(
+    directory: Path,
+    name: str,
+    *,
+    size: int | None = MIB,
+    fmt: str = "qcow2",
+    backing: str | None = None,
+    backing_fmt: str = "qcow2",
+    options: Mapping[str, str | int] | None = None,
+    writes: Sequence[str] = (),
+) -> Path:
+    """Create one image and return its path.
+
+    Args:
+        directory: where; also the working directory of the tools.
+        name: the file's name.
+        size: virtual size in bytes; None takes the backing file's.
+        fmt: ``qcow2`` or ``raw``.
+        backing: the text that the header gets as backing file; ``{dir}`` stands for
+            the directory. It need not exist if `size` is given.
+        backing_fmt: format of the backing file.
+        options: of the format, such as ``{"cluster_size": 4096, "compat": "0.10"}``.
+        writes: qemu-io commands, such as ``"write -P 1 0 64k"`` or ``"write -z 0 64k"``.
+    """
+    words: list[str] = ["qemu-img", "create", "-q", "-f", fmt]
+    if backing is not None:
+        words += ["-b", backing.replace("{dir}", str(directory)), "-F", backing_fmt]
+        words += ["-u"] if size is not None else []
+    if options:
+        words += ["-o", ",".join(f"{key}={value}" for key, value in options.items())]
+    words.append(name)
+    if size is not None:
+        words.append(str(size))
+    _run(*words, directory=directory)
+    if writes:
+        commands = [word for write in writes for word in ("-c", write)]
+        _run("qemu-io", "-f", fmt, *commands, name, directory=directory)
+    return directory / name
+
+
+def chain(
+    directory: Path,
+    *names: str,
+    size: int | Mapping[str, int] = MIB,
+    absolute: bool = False,
+    raw_base: bool = False,
+    options: Mapping[str, Mapping[str, str | int]] | Mapping[str, str | int] | None = None,
+    writes: Mapping[str, Sequence[str]] | None = None,
+) -> list[Path]:
+    """Create a backing chain, the base first, and return the paths in the same order.
+
+    ``chain(directory, "base", "mid", "top")`` makes three qcow2 files of these names,
+    *mid* with *base* in its header and *top* with *mid*.
+
+    Args:
+        directory: where.
+        names: the file names from base to top.
+        size: bytes, for all or by name (missing names get 1 MiB).
+        absolute: whether headers name their backing file by absolute path.
+        raw_base: whether the base is a raw file.
+        options: creation options of the qcow2 files, for all or by file name.
+        writes: qemu-io commands by file name; see `image`.
+    """
+    paths: list[Path] = []
+    for position, name in enumerate(names):
+        below = names[position - 1] if position else None
+        is_raw = raw_base and not position
+        paths.append(
+            image(
+                directory,
+                name,
+                size=size if isinstance(size, int) else size.get(name, MIB),
+                fmt="raw" if is_raw else "qcow2",
+                backing=f"{{dir}}/{below}" if below and absolute else below,
+                backing_fmt="raw" if raw_base and position == 1 else "qcow2",
+                options=None if is_raw else _options_of(name, options),
+                writes=(writes or {}).get(name, ()),
+            )
+        )
+    return paths
+
+
+def _options_of(
+    name: str,
+    options: Mapping[str, Mapping[str, str | int]] | Mapping[str, str | int] | None,
+) -> dict[str, str | int]:
+    chosen: dict[str, str | int] = {}
+    for key, value in (options or {}).items():
+        if isinstance(value, str | int):
+            chosen[key] = value
+        elif key == name:
+            chosen.update(value)
+    return chosen
+
+
+def image_format(path: Path) -> str:
+    """Return ``qcow2`` if a file has that format's magic bytes, else ``raw``."""
+    with path.open("rb") as file:
+        return "qcow2" if file.read(4) == _QCOW2_MAGIC else "raw"
+
+
+def info(path: Path) -> dict[str, Any]:
+    """Return ``qemu-img info`` of one image, forced to share (a server may have it open)."""
+    fmt = image_format(path)
+    text = _run(
+        "qemu-img", "info", "-U", "-f", fmt, "--output=json", path.name, directory=path.parent
+    )
+    result: dict[str, Any] = json.loads(text)
+    return result
+
+
+def inspect(path: Path) -> list[bytes]:
+    """Return what qemu-img says about one image that no server has open, a line a tool.
+
+    That is ``info``, ``map`` and, for qcow2, ``check`` (counts, fragmentation and the
+    end of the image), each as one line of JSON.
+    """
+    fmt = image_format(path)
+    tools = [["info"], ["map"]] + ([["check"]] if fmt == "qcow2" else [])
+    lines = []
+    for words in tools:
+        # check ends with 2 or 3 for errors and leaks: that is a finding, not a failure
+        text = _run(
+            "qemu-img",
+            *words,
+            "-f",
+            fmt,
+            "--output=json",
+            path.name,
+            directory=path.parent,
+            ok=(0, 2, 3) if words == ["check"] else (0, 1),
+        )
+        value = json.dumps(json.loads(text)) if text.strip() else "null"
+        lines.append(f"{path.name} {words[0]} {value}\n".encode())
+    return lines
+
+
+def guest_difference(one: Path, other: Path) -> str | None:
+    """Return ``qemu-img compare``'s verdict if a guest would read different data, else None."""
+    if one.stat().st_size == 0 == other.stat().st_size:
+        return None
+    text = _run(
+        "qemu-img",
+        "compare",
+        "-f",
+        image_format(one),
+        "-F",
+        image_format(other),
+        one,
+        other,
+        directory=one.parent,
+        ok=(0, 1),
+    )
+    return None if text.startswith("Images are identical") else text.strip()
