@@ -1,0 +1,219 @@
+"""What a block driver is, and the registry of those that exist."""
+
+from __future__ import annotations
+
+import os
+
+from qmpd.block import permissions as p
+from qmpd.block import wording
+from qmpd.errors import QmpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from qmpd.block.graph import Graph
+    from qmpd.block.node import Edge, Node
+    from qmpd.block.options import Flags
+    from qmpd.block.transaction import Transaction
+
+# What a stretch of a node's data is, as far as the node itself knows.
+UNALLOCATED, DATA, ZERO = 0, 1, 2
+
+COPY_CHUNK = 1 << 20
+
+
+class Extent:
+    """A stretch of equal kind.
+
+    ``fd`` and ``host_offset`` say where the bytes are, if they lie contiguous and
+    unchanged in a file; ``fd`` is -1 otherwise.
+    """
+
+    __slots__ = ("fd", "host_offset", "kind", "length")
+
+    def __init__(self, kind: int, length: int, fd: int = -1, host_offset: int = 0) -> None:
+        self.kind = kind
+        self.length = length
+        self.fd = fd
+        self.host_offset = host_offset
+
+
+class Driver:
+    """One node's behaviour. Methods of I/O may raise OSError, others QmpError.
+
+    I/O is synchronous: a few metadata blocks are read on the event loop, bulk data in
+    slices on the worker thread.
+    """
+
+    name = ""
+    is_filter = False
+    is_format = False
+    is_protocol = False
+    supports_backing = False
+    child_names: frozenset[str] = frozenset()
+    open_children: tuple[str, ...] = ()
+    """The children that must be there before the driver opens."""
+    mutable_options: frozenset[str] = frozenset()
+    strong_options: tuple[str, ...] = ()
+    request_alignment = 1
+    backing_file = ""
+    """What the image's header says, in its own words."""
+    backing_format = ""
+    auto_backing_file = ""
+    """The name that the backing node has if it is the one from the header."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.node: Node
+
+    # --- life --------------------------------------------------------------------------
+
+    def open(self, options: dict[str, Any]) -> None:
+        """Open the image. Children are attached already; ``options`` are the driver's own."""
+
+    def close(self) -> None:
+        """Write back and let go; the children are still attached."""
+
+    def reopen_prepare(
+        self, tx: Transaction, options: dict[str, Any], flags: Flags
+    ) -> Iterable[str]:
+        """Stage new options and flags; returns the names of the options it takes care of."""
+        del tx, options, flags
+        return ()
+
+    # --- permissions -------------------------------------------------------------------
+
+    def edge_permissions(
+        self, edge: Edge, perm: int, shared: int, flags: Flags
+    ) -> tuple[int, int]:
+        """What the node asks of a child when that much is asked of itself."""
+        if edge.role & p.ROLE_FILTERED:
+            return p.of_filter(perm, shared)
+        if edge.role & p.ROLE_COW:
+            return p.of_backing(perm, shared)
+        return p.of_storage(perm, shared, edge.role, writable=not flags.read_only)
+
+    def check_permissions(self, tx: Transaction, perm: int, shared: int, flags: Flags) -> None:
+        """Make ready for the permissions: descriptors and locks (file only)."""
+
+    # --- data --------------------------------------------------------------------------
+
+    def length(self) -> int:
+        """The node's size in bytes."""
+        raise NotImplementedError
+
+    def size(self) -> int:
+        """The exact size in bytes, where it is not a number of sectors."""
+        return self.length()
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Read ``length`` bytes; beyond the end, and where nothing is, they are zero."""
+        raise NotImplementedError
+
+    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
+        """Write ``data``; OSError says why not."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Make everything written so far durable."""
+        for edge in self.node.children.values():
+            if not edge.role & p.ROLE_COW:
+                edge.child.driver.flush()
+
+    def truncate(self, size: int) -> None:
+        """Change the size to ``size`` bytes."""
+        raise NotImplementedError
+
+    def extent(self, offset: int, length: int) -> Extent:
+        """The first stretch at ``offset``, at most ``length`` bytes long."""
+        del offset
+        return Extent(DATA, length)
+
+    def locate(self, offset: int, length: int) -> tuple[int, int] | None:
+        """The descriptor and offset at which a range lies, if copying there is allowed."""
+        del offset, length
+        return None
+
+    def read_own(self, offset: int, length: int) -> bytes:
+        """Read a stretch that is not unallocated, without looking at the backing file."""
+        return self.pread(offset, length)
+
+    def update_backing(self, backing_file: str, backing_format: str) -> None:
+        """Write another backing file into the image's header.
+
+        Raises:
+            OSError: the image cannot have one, or not that one.
+        """
+        del backing_file, backing_format
+        raise OSError(95, os.strerror(95))
+
+    def write_targets(self, offset: int, length: int) -> WriteTargets | None:
+        """Where bytes for a range may be copied to directly; None if nowhere."""
+        del offset, length
+        return None
+
+    # --- description -------------------------------------------------------------------
+
+    def exact_filename(self) -> str:
+        """The plain name that would recreate this node, if the driver has its own rule."""
+        return ""
+
+    def set_auto_backing_file(self, name: str) -> None:
+        """Note the name of the backing node that the header led to."""
+        self.auto_backing_file = name
+
+    def describe(self, info: dict[str, Any]) -> None:
+        """Add to an ImageInfo what the driver knows."""
+
+
+class WriteTargets:
+    """Places in a file that are ready to be filled, and what to do afterwards."""
+
+    __slots__ = ("abort", "fd", "finish", "segments")
+
+    def __init__(
+        self,
+        fd: int,
+        segments: list[tuple[int, int, int]],
+        finish: Callable[[], None],
+        abort: Callable[[], None],
+    ) -> None:
+        self.fd = fd
+        self.segments = segments
+        """(offset in the node, offset in the file, length), ascending."""
+        self.finish = finish
+        self.abort = abort
+
+
+_MODULES = {
+    "file": ("qmpd.block.drivers.file", "FileDriver"),
+    "raw": ("qmpd.block.drivers.raw", "RawDriver"),
+    "null-co": ("qmpd.block.drivers.null", "NullCo"),
+    "null-aio": ("qmpd.block.drivers.null", "NullAio"),
+    "qcow2": ("qmpd.block.drivers.qcow2.driver", "Qcow2Driver"),
+}
+_loaded: dict[str, type[Driver]] = {}
+
+
+def driver_class(name: str) -> type[Driver]:
+    """The driver called ``name``; its module is imported at the first use.
+
+    Raises:
+        QmpError: there is none.
+    """
+    found = _loaded.get(name)
+    if found is None:
+        if name not in _MODULES:
+            raise QmpError(wording.unknown_driver(name))
+        module, attribute = _MODULES[name]
+        import importlib
+
+        found = _loaded[name] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def strerror(error: OSError) -> str:
+    """The text that QEMU prints for an errno."""
+    return os.strerror(error.errno) if error.errno else str(error)

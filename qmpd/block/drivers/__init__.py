@@ -1,0 +1,1 @@
+"""One module a driver; none of them knows another."""

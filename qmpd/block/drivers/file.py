@@ -1,0 +1,284 @@
+"""``file``: an image in a file, with dynamic auto-read-only and image locks.
+
+The descriptor's access mode follows the permissions of the users, not the definition
+(observed on QEMU 7.2): with ``auto-read-only`` the file is open for writing exactly while
+somebody holds write, write-unchanged or resize on the node. The change is a new open by
+path; a failure leaves the old descriptor in place.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from qmpd.block import permissions as p
+from qmpd.block import wording
+from qmpd.block.driver import DATA, ZERO, Driver, Extent, WriteTargets, strerror
+from qmpd.errors import QmpError
+from qmpd.storage import locks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from qmpd.block.graph import Graph
+    from qmpd.block.options import Flags
+    from qmpd.block.transaction import Transaction
+
+_pread = os.pread
+
+
+def _mode(flags: Flags, perm: int) -> int:
+    if flags.auto_read_only:
+        mode = os.O_RDWR if perm & p.WRITING else os.O_RDONLY
+    else:
+        mode = os.O_RDONLY if flags.read_only else os.O_RDWR
+    return mode | os.O_DIRECT if flags.direct else mode
+
+
+class FileDriver(Driver):
+    """One image file and the descriptor on it."""
+
+    name = "file"
+    is_protocol = True
+    mutable_options = frozenset(("x-check-cache-dropped",))
+    strong_options = ("filename", "locking", "pr-manager")
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self.fd = -1
+        self.path = ""
+        self._mode = os.O_RDONLY
+        self._locked = 0
+        self._wanted = 0
+        self._locking = True
+
+    # --- life --------------------------------------------------------------------------
+
+    def open(self, options: dict[str, Any]) -> None:
+        """Open the file as nobody needs it yet.
+
+        Raises:
+            QmpError: the file cannot be opened so, or is no regular file.
+        """
+        self.path = options["filename"]
+        flags = self.node.flags
+        if options.get("aio") == "native" and not flags.direct:
+            raise QmpError(wording.AIO_NATIVE_NEEDS_DIRECT)
+        self._locking = options.get("locking", "auto") != "off"
+        if options.get("pr-manager") is not None:
+            raise QmpError(wording.no_pr_manager(options["pr-manager"]))
+        self._mode = _mode(flags, 0)
+        self.fd = self._open(self._mode)
+        try:
+            if not stat.S_ISREG(os.fstat(self.fd).st_mode):
+                raise QmpError(wording.not_regular(self.name, self.path))
+        except QmpError:
+            os.close(self.fd)
+            self.fd = -1
+            raise
+
+    def _open(self, mode: int) -> int:
+        try:
+            return self.graph.storage.open(self.path, mode)
+        except OSError as error:
+            raise QmpError(wording.could_not_open(self.path, strerror(error))) from error
+
+    def close(self) -> None:
+        """Close the descriptor, which drops its locks."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+            self._locked = self._wanted = 0
+
+    def reopen_prepare(
+        self, tx: Transaction, options: dict[str, Any], flags: Flags
+    ) -> Iterable[str]:
+        """Nothing to stage: the permission check opens what the new flags ask for."""
+        del tx, options, flags
+        return ("x-check-cache-dropped",)
+
+    # --- permissions -------------------------------------------------------------------
+
+    def check_permissions(self, tx: Transaction, perm: int, shared: int, flags: Flags) -> None:
+        """Open the descriptor that the permissions ask for, and lock before it counts.
+
+        Raises:
+            QmpError: the open or a lock failed; nothing has changed then.
+        """
+        mode = _mode(flags, perm)
+        wanted = locks.byte_set(perm, ~shared) if self._locking else 0
+        if mode == self._mode and wanted == self._wanted:
+            return
+        before = self.fd, self._mode, self._locked, self._wanted
+        old_fd = self.fd
+        new_fd = self._open(mode) if mode != self._mode else -1
+        try:
+            self._lock(old_fd, new_fd, self._locked, wanted, perm, shared)
+        except QmpError:
+            if new_fd >= 0:
+                os.close(new_fd)
+            raise
+        extra = wanted & ~self._locked
+        self._wanted = wanted
+        if new_fd >= 0:
+            self.fd, self._mode, self._locked = new_fd, mode, wanted
+        else:
+            self._locked |= wanted
+
+        def commit() -> None:
+            if new_fd >= 0:
+                os.close(old_fd)
+            surplus = self._locked & ~self._wanted
+            if surplus:
+                locks.release(self.fd, surplus)
+                self._locked = self._wanted
+
+        def abort() -> None:
+            self.fd, self._mode, self._locked, self._wanted = before
+            if new_fd >= 0:
+                os.close(new_fd)
+            locks.release(old_fd, extra)
+
+        tx.on_commit(commit)
+        tx.on_abort(abort)
+
+    @staticmethod
+    def _lock(
+        fd: int, new_fd: int, held: int, wanted: int, perm: int, shared: int
+    ) -> None:
+        try:
+            if wanted & ~held:
+                locks.take(fd, wanted & ~held)
+                found = locks.conflict(fd, perm, ~shared & p.ALL)
+                if found is not None:
+                    kind, bit = found
+                    say = wording.lock_needed if kind == "used" else wording.lock_shared
+                    raise QmpError(say(p.names(1 << bit)))
+            if new_fd >= 0:
+                locks.take(new_fd, wanted)
+        except locks.LockFailed as error:
+            locks.release(fd, wanted & ~held)
+            raise QmpError(wording.lock_failed(error.byte)) from error
+        except QmpError:
+            locks.release(fd, wanted & ~held)
+            raise
+
+    # --- data --------------------------------------------------------------------------
+
+    def length(self) -> int:
+        """The file's size, rounded up to sectors."""
+        return (os.fstat(self.fd).st_size + 511) & ~511
+
+    def size(self) -> int:
+        """The file's size as it is."""
+        return os.fstat(self.fd).st_size
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Read; what lies behind the end of the file is zero."""
+        if self._mode & os.O_DIRECT:
+            data = _direct_read(self.fd, offset, length)
+        else:
+            data = _pread(self.fd, length, offset)
+        while len(data) < length:
+            more = b"" if self._mode & os.O_DIRECT else _pread(
+                self.fd, length - len(data), offset + len(data)
+            )
+            if not more:
+                return data + bytes(length - len(data))
+            data += more
+        return data
+
+    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
+        """Write all of ``data``."""
+        if self._mode & os.O_DIRECT:
+            _direct_write(self.fd, offset, data)
+            return
+        done = os.pwrite(self.fd, data, offset)
+        while done < len(data):
+            done += os.pwrite(self.fd, memoryview(data)[done:], offset + done)
+
+    def flush(self) -> None:
+        """Wait until the disk has the data, unless the node says not to."""
+        if not self.node.flags.no_flush and self._mode & os.O_ACCMODE != os.O_RDONLY:
+            os.fdatasync(self.fd)
+
+    def truncate(self, size: int) -> None:
+        """Set the file's size."""
+        os.ftruncate(self.fd, size)
+
+    def extent(self, offset: int, length: int) -> Extent:
+        """Data or a hole, as the file system tells."""
+        try:
+            start = os.lseek(self.fd, offset, os.SEEK_DATA)
+        except OSError:
+            return Extent(ZERO, length)
+        if start > offset:
+            return Extent(ZERO, min(start - offset, length))
+        end = os.lseek(self.fd, offset, os.SEEK_HOLE)
+        size = min(max(end - offset, 1), length)
+        return Extent(DATA, size, self.fd, offset)
+
+    def locate(self, offset: int, length: int) -> tuple[int, int] | None:
+        """The file itself, except with O_DIRECT, which wants aligned buffers."""
+        del length
+        return None if self._mode & os.O_DIRECT else (self.fd, offset)
+
+    def write_targets(self, offset: int, length: int) -> WriteTargets | None:
+        """The file itself, except with O_DIRECT, which wants aligned buffers."""
+        if self._mode & os.O_DIRECT:
+            return None
+        return WriteTargets(self.fd, [(offset, offset, length)], _nothing, _nothing)
+
+    # --- description -------------------------------------------------------------------
+
+    def exact_filename(self) -> str:
+        """The file name."""
+        return self.path
+
+    def describe(self, info: dict[str, Any]) -> None:
+        """Allocated bytes, and that there is nothing to repair."""
+        info["actual-size"] = os.fstat(self.fd).st_blocks * 512
+        info["dirty-flag"] = False
+
+    @property
+    def access_mode(self) -> str:
+        """``r`` or ``rw``: how the descriptor is open now."""
+        return "r" if self._mode & os.O_ACCMODE == os.O_RDONLY else "rw"
+
+
+def _nothing() -> None:
+    pass
+
+
+_ALIGN = 4096
+
+
+def _direct_read(fd: int, offset: int, length: int) -> bytes:
+    import mmap
+
+    start = offset & -_ALIGN
+    end = (offset + length + _ALIGN - 1) & -_ALIGN
+    with mmap.mmap(-1, end - start) as buffer:
+        got = os.preadv(fd, [buffer], start)
+        return buffer[offset - start : min(got, offset - start + length)]
+
+
+def _direct_write(fd: int, offset: int, data: bytes | memoryview) -> None:
+    import mmap
+
+    length = len(data)
+    start = offset & -_ALIGN
+    end = (offset + length + _ALIGN - 1) & -_ALIGN
+    size = os.fstat(fd).st_size
+    with mmap.mmap(-1, end - start) as buffer:
+        if start != offset or end != offset + length:
+            os.preadv(fd, [buffer], start)
+        buffer[offset - start : offset - start + length] = bytes(data)
+        done = 0
+        with memoryview(buffer) as view:
+            while done < end - start:
+                done += os.pwritev(fd, [view[done:]], start + done)
+    if end > max(size, offset + length):
+        os.ftruncate(fd, max(size, offset + length))

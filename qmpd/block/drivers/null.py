@@ -1,0 +1,82 @@
+"""``null-co`` and ``null-aio``: a disk that forgets what is written to it."""
+
+from __future__ import annotations
+
+from qmpd.block import wording
+from qmpd.block.driver import Driver, Extent
+from qmpd.block.driver import ZERO as ZERO_KIND
+from qmpd.errors import QmpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from qmpd.block.options import Flags
+    from qmpd.block.transaction import Transaction
+
+DEFAULT_SIZE = 1 << 30
+
+
+class NullCo(Driver):
+    """Reads are zero, or left as they are; writes are dropped.
+
+    A negative size aborts the original; here it is refused.
+    """
+
+    name = "null-co"
+    is_protocol = True
+    strong_options = ("size", "read-zeroes")
+
+    def open(self, options: dict[str, Any]) -> None:
+        """Take size and latency.
+
+        Raises:
+            QmpError: either is negative.
+        """
+        self._size = int(options.get("size", DEFAULT_SIZE))
+        latency = int(options.get("latency-ns", 0))
+        if latency < 0 or latency >= 1 << 63:
+            raise QmpError(wording.LATENCY_INVALID)
+        if self._size < 0:
+            raise QmpError(wording.could_not_open("", "Invalid argument"))
+
+    def reopen_prepare(
+        self, tx: Transaction, options: dict[str, Any], flags: Flags
+    ) -> Iterable[str]:
+        """Nothing of it can change."""
+        del tx, options, flags
+        return ()
+
+    def length(self) -> int:
+        """The size, rounded down to sectors as the original counts it."""
+        return self._size & ~511
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Zeros."""
+        del offset
+        return bytes(length)
+
+    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
+        """Forget ``data``."""
+
+    def flush(self) -> None:
+        """Nothing to make durable."""
+
+    def extent(self, offset: int, length: int) -> Extent:
+        """All of it is zero."""
+        del offset
+        return Extent(ZERO_KIND, length)
+
+    def exact_filename(self) -> str:
+        """``null-co://`` unless something that changes the contents was given."""
+        given = self.node.options.effective
+        if any(option in given for option in self.strong_options):
+            return ""
+        return f"{self.name}://"
+
+
+class NullAio(NullCo):
+    """The same with another name: requests complete through the event loop."""
+
+    name = "null-aio"

@@ -1,0 +1,120 @@
+"""``raw``: a disk image without a format, or a window into one."""
+
+from __future__ import annotations
+
+from qmpd.block import permissions as p
+from qmpd.block import wording
+from qmpd.block.driver import Driver, Extent, WriteTargets
+from qmpd.errors import QmpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from qmpd.block.node import Edge, Node
+    from qmpd.block.options import Flags
+    from qmpd.block.transaction import Transaction
+
+
+class RawDriver(Driver):
+    """Passes everything through to ``file``, moved by ``offset`` and cut at ``size``."""
+
+    name = "raw"
+    is_format = True
+    child_names = frozenset(("file",))
+    open_children = ("file",)
+    mutable_options = frozenset(("offset", "size"))
+    strong_options = ("offset", "size")
+
+    def open(self, options: dict[str, Any]) -> None:
+        """Check the window.
+
+        Raises:
+            QmpError: it does not fit into the file.
+        """
+        self._offset, self._size = 0, -1
+        self._offset, self._size = self._window(options)
+
+    def _window(self, options: dict[str, Any]) -> tuple[int, int]:
+        real = self._file.driver.length()
+        offset, size = int(options.get("offset", 0)), options.get("size")
+        if offset > real:
+            raise QmpError(wording.raw_offset_too_big(offset, real))
+        if size is not None and real - offset < int(size):
+            # The original prints the values it had before, which are 0 at the first open.
+            old = max(self._size, 0)
+            raise QmpError(wording.raw_window_too_big(self._offset, old, real))
+        if size is not None and int(size) % 512:
+            raise QmpError(wording.RAW_UNALIGNED)
+        return offset, -1 if size is None else int(size)
+
+    @property
+    def _file(self) -> Node:
+        return self.node.children["file"].child
+
+    def reopen_prepare(
+        self, tx: Transaction, options: dict[str, Any], flags: Flags
+    ) -> Iterable[str]:
+        """Move the window."""
+        del flags
+        window = self._window(options)
+
+        def switch() -> None:
+            self._offset, self._size = window
+
+        tx.on_commit(switch)
+        return ("offset", "size")
+
+    def edge_permissions(
+        self, edge: Edge, perm: int, shared: int, flags: Flags
+    ) -> tuple[int, int]:
+        """A filter's rule without a window; with one, a data parent's."""
+        del edge, flags
+        if "offset" not in self.node.options.effective and (
+            "size" not in self.node.options.effective
+        ):
+            return p.of_filter(perm, shared)
+        wanted, shared = p.of_storage(perm, shared, p.ROLE_DATA, writable=False)
+        # A window needs write and resize only if its user does.
+        return wanted & ~((p.WRITE | p.RESIZE) & ~perm), shared
+
+    def length(self) -> int:
+        """The window's size, or what is left of the file behind ``offset``."""
+        if self._size >= 0:
+            return self._size
+        return max(self._file.driver.length() - self._offset, 0)
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Read from the file, zero-padded behind the end of the window."""
+        return self._file.driver.pread(offset + self._offset, length)
+
+    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
+        """Write to the file."""
+        self._file.driver.pwrite(offset + self._offset, data)
+
+    def size(self) -> int:
+        """The window, or the rest of the file to the byte."""
+        return self._size if self._size >= 0 else max(self._file.driver.size() - self._offset, 0)
+
+    def locate(self, offset: int, length: int) -> tuple[int, int] | None:
+        """The file's place, moved by the window's start."""
+        return self._file.driver.locate(offset + self._offset, length)
+
+    def truncate(self, size: int) -> None:
+        """Resize the file, unless the window has a fixed size."""
+        if self._size >= 0:
+            raise OSError(95, "Operation not supported")
+        self._file.driver.truncate(size + self._offset)
+
+    def extent(self, offset: int, length: int) -> Extent:
+        """What the file says."""
+        return self._file.driver.extent(offset + self._offset, length)
+
+    def write_targets(self, offset: int, length: int) -> WriteTargets | None:
+        """The file's places, counted from the window's start."""
+        targets = self._file.driver.write_targets(offset + self._offset, length)
+        if targets is not None and self._offset:
+            moved = [(at - self._offset, host, size) for at, host, size in targets.segments]
+            targets.segments = moved
+        return targets

@@ -1,0 +1,112 @@
+"""File names of nodes: plain paths, and ``json:`` for what a path alone cannot recreate.
+
+A node's name is the plain path if opening that path alone would build the same tree, else
+``json:`` and the options that matter, in the wire's key order (observed on QEMU 7.2).
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from qmpd.block.node import Node
+
+MAX_NAME = 4095
+
+
+class Name:
+    """What a node is called, and the options that would recreate it."""
+
+    __slots__ = ("exact", "options", "text")
+
+    def __init__(self, text: str, exact: str, options: dict[str, Any]) -> None:
+        self.text = text
+        self.exact = exact
+        self.options = options
+
+
+def filename(node: Node) -> str:
+    """The node's file name as queries show it and commit writes it into headers."""
+    return Names().of(node).text
+
+
+class Names:
+    """File names of many nodes, each computed once."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[Node, Name] = {}
+
+    def of(self, node: Node) -> Name:
+        """The name of ``node``; children first, without recursion."""
+        known = self._known
+        work = [node]
+        while work:
+            here = work[-1]
+            if here in known:
+                work.pop()
+                continue
+            missing = [e.child for e in here.children.values() if e.child not in known]
+            if missing:
+                work.extend(missing)
+                continue
+            known[here] = self._name(here)
+            work.pop()
+        return known[node]
+
+    def backing_overridden(self, node: Node) -> bool:
+        """Whether the backing child is another one than the image's header names."""
+        automatic = node.driver.auto_backing_file
+        backing = node.backing
+        if backing is None or node.driver.is_filter:
+            return bool(automatic)
+        return bool(automatic != self.of(backing).text)
+
+    def _name(self, node: Node) -> Name:
+        driver = node.driver
+        if node.implicit and node.children:
+            return self._known[next(iter(node.children.values())).child]
+        overridden = driver.supports_backing and self.backing_overridden(node)
+        options: dict[str, Any] = {"driver": driver.name}
+        strong = overridden
+        for key in driver.strong_options:
+            if key in node.options.effective:
+                options[key] = node.options.effective[key]
+                strong = strong or key != "filename"
+        for name, edge in node.children.items():
+            if name != "backing" or overridden or driver.is_filter:
+                options[name] = self._known[edge.child].options
+        if overridden and node.backing is None:
+            options["backing"] = None
+        exact = self._exact(node, strong=strong)
+        return Name(exact or _json_name(options), exact, options)
+
+    def _exact(self, node: Node, *, strong: bool) -> str:
+        driver = node.driver
+        if driver.is_protocol:
+            return driver.exact_filename()
+        file = node.child("file")
+        if file is None or not file.driver.is_protocol or driver.is_filter or strong:
+            return ""
+        return self._known[file].exact
+
+
+def _json_name(options: dict[str, Any]) -> str:
+    from qmpd.protocol.encoder import encode
+
+    text = "json:" + encode(options).decode("ascii")
+    return text if len(text) <= MAX_NAME else text[: MAX_NAME - 3] + "..."
+
+
+def combine(base: str, name: str) -> str:
+    """Resolve a name from an image's header against the image's own name."""
+    if name.startswith("/") or _has_protocol(name):
+        return name
+    return base[: base.rfind("/") + 1] + name
+
+
+def _has_protocol(name: str) -> bool:
+    head, colon, _ = name.partition(":")
+    return bool(colon) and "/" not in head

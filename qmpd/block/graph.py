@@ -1,0 +1,363 @@
+"""The graph: names, parents, chains, and the changes a transaction can make to it."""
+
+from __future__ import annotations
+
+from qmpd.block import permissions as p
+from qmpd.block import wording
+from qmpd.block.node import Blocker, Edge, Node, Parent, User
+from qmpd.errors import QmpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from qmpd.block.options import Flags
+    from qmpd.block.transaction import Transaction
+    from qmpd.storage.host import Storage
+
+MAX_NAME = 31
+_FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_REST = _FIRST | frozenset("0123456789-._")
+
+BACKING_ALLOWS = frozenset(
+    ("commit-target", "stream", "backup-source", "backup-target")
+)
+"""Operations that a node accepts although another one uses it as its backing file."""
+
+
+class Graph:
+    """All nodes and users of one emulated machine."""
+
+    def __init__(self, storage: Storage, random_digits: Iterator[int]) -> None:
+        self.storage = storage
+        self.nodes: dict[str, Node] = {}
+        """By name, oldest first."""
+        self.users: dict[User, None] = {}
+        """Devices and private backends, oldest first."""
+        self._digits = random_digits
+        self._generated = 0
+        self._serial = 0
+
+    # --- names -------------------------------------------------------------------------
+
+    def generate_name(self) -> str:
+        """``#block``, a counter, and two digits that nobody should rely on."""
+        name = f"#block{self._generated}{next(self._digits):02d}"
+        self._generated += 1
+        return name
+
+    def check_name(self, name: str) -> None:
+        """Check a name that a user wants to give to a node.
+
+        Raises:
+            QmpError: it is malformed, taken or too long (checked in this order).
+        """
+        if not name or name[0] not in _FIRST or not _REST.issuperset(name):
+            raise QmpError(wording.invalid_node_name(name))
+        if name in self.nodes:
+            raise QmpError(wording.duplicate_node_name(name))
+        if len(name) > MAX_NAME:
+            raise QmpError(wording.NODE_NAME_TOO_LONG)
+
+    def add(self, node: Node) -> None:
+        """Enter a node under its name."""
+        self._serial += 1
+        node.serial = self._serial
+        self.nodes[node.name] = node
+
+    def find(self, name: str) -> Node:
+        """The node called ``name``.
+
+        Raises:
+            QmpError: there is none.
+        """
+        node = self.nodes.get(name)
+        if node is None:
+            raise QmpError(wording.failed_to_find_node(name))
+        return node
+
+    def lookup(self, device: str | None, node_name: str | None) -> Node:
+        """The node that a command names by drive id or node name.
+
+        Raises:
+            QmpError: there is none.
+        """
+        node = self.nodes.get(node_name if node_name is not None else device or "")
+        if node is None:
+            raise QmpError(wording.cannot_find(device or "", node_name or ""))
+        return node
+
+    # --- edges -------------------------------------------------------------------------
+
+    def attach(
+        self,
+        tx: Transaction,
+        parent: Parent,
+        child: Node,
+        name: str,
+        role: int = 0,
+        perm: int = 0,
+        shared: int = p.ALL,
+        *,
+        block: bool = True,
+    ) -> Edge:
+        """Add an edge; permissions are refreshed by the caller, with :func:`refresh`.
+
+        The permissions of a node's edge are computed, those of a user's edge given.
+
+        Raises:
+            QmpError: the edge would close a cycle.
+        """
+        edge = Edge(parent, child, name, role, perm, shared)
+        if isinstance(parent, Node):
+            if is_ancestor(child, parent):
+                raise QmpError(wording.would_create_cycle(child.name, name, parent.name))
+            edge.perm, edge.shared = parent.driver.edge_permissions(
+                edge, *parent.cumulative(), parent.flags
+            )
+        children, parents = parent.children, child.parents
+        parent.children = {**children, name: edge}
+        child.parents = [edge, *parents]
+
+        def undo() -> None:
+            parent.children, child.parents = children, parents
+
+        tx.on_abort(undo)
+        if block and role & p.ROLE_COW and isinstance(parent, Node):
+            self._block_backing(tx, parent, child)
+        return edge
+
+    def _block_backing(self, tx: Transaction, parent: Node, child: Node) -> None:
+        blocker = Blocker(wording.used_as_backing(parent.name), BACKING_ALLOWS)
+        blockers = child.blockers
+        child.blockers = [blocker, *blockers]
+
+        def undo() -> None:
+            child.blockers = blockers
+
+        tx.on_abort(undo)
+
+    def detach(self, tx: Transaction, edge: Edge) -> None:
+        """Remove an edge; the child's permissions are refreshed by the caller."""
+        parent, child = edge.parent, edge.child
+        children, parents, blockers = parent.children, child.parents, child.blockers
+        parent.children = {name: other for name, other in children.items() if other is not edge}
+        child.parents = [other for other in parents if other is not edge]
+        if edge.role & p.ROLE_COW and isinstance(parent, Node):
+            reason = wording.used_as_backing(parent.name)
+            child.blockers = _without_reason(blockers, reason)
+
+        def undo() -> None:
+            parent.children, child.parents, child.blockers = children, parents, blockers
+
+        tx.on_abort(undo)
+
+    def retarget(self, tx: Transaction, edge: Edge, child: Node) -> None:
+        """Point an existing edge to another node; permissions are the caller's business.
+
+        Raises:
+            QmpError: the link is frozen or would close a cycle.
+        """
+        old, parent = edge.child, edge.parent
+        if edge.frozen:
+            raise QmpError(wording.frozen_link(edge.name, parent.label, old.name))
+        if isinstance(parent, Node) and is_ancestor(child, parent):
+            raise QmpError(wording.would_create_cycle(child.name, edge.name, parent.name))
+        old_parents, old_blockers, new_parents = old.parents, old.blockers, child.parents
+        old.parents = [other for other in old_parents if other is not edge]
+        edge.child = child
+        child.parents = [edge, *new_parents]
+
+        def undo() -> None:
+            edge.child = old
+            old.parents, old.blockers, child.parents = old_parents, old_blockers, new_parents
+
+        tx.on_abort(undo)
+        if edge.role & p.ROLE_COW and isinstance(parent, Node):
+            old.blockers = _without_reason(old_blockers, wording.used_as_backing(parent.name))
+            self._block_backing(tx, parent, child)
+
+    # --- users -------------------------------------------------------------------------
+
+    def add_user(
+        self, tx: Transaction, user: User, node: Node, perm: int, shared: int
+    ) -> Edge:
+        """Put a device or a private backend on a node.
+
+        Raises:
+            QmpError: the permissions conflict with somebody else's.
+        """
+        self.users[user] = None
+        tx.on_abort(lambda: self.users.pop(user, None))
+        edge = self.attach(tx, user, node, "root", 0, perm, shared)
+        refresh(tx, [node])
+        return edge
+
+    # --- lifetime ----------------------------------------------------------------------
+
+    def detach_loosely(self, edge: Edge) -> None:
+        """Remove an edge; that dropped permissions cannot be returned is no error."""
+        from qmpd.block.transaction import Transaction
+
+        child = edge.child
+        tx = Transaction()
+        self.detach(tx, edge)
+        tx.commit()
+        refresh_loosely([child])
+
+    def collect(self, nodes: Iterable[Node]) -> None:
+        """Close those of ``nodes`` that nobody holds any more, and what falls with them."""
+        work = list(nodes)
+        while work:
+            node = work.pop()
+            if node.parents or node.monitor_owned or node.references:
+                continue
+            if self.nodes.get(node.name) is not node:
+                continue
+            node.driver.close()
+            del self.nodes[node.name]
+            for edge in list(node.children.values()):
+                if edge.child.inherits_from is node:
+                    edge.child.inherits_from = None
+                self.detach_loosely(edge)
+                work.append(edge.child)
+
+    def close(self) -> None:
+        """Let go of every user and every node, parents before children."""
+        for user in list(self.users):
+            for edge in list(user.children.values()):
+                self.detach_loosely(edge)
+        self.users.clear()
+        for node in self.nodes.values():
+            node.monitor_owned = False
+            node.references = 0
+        self.collect(reversed(list(self.nodes.values())))
+
+
+def _without_reason(blockers: list[Blocker], reason: str) -> list[Blocker]:
+    for index, blocker in enumerate(blockers):
+        if blocker.reason == reason:
+            return blockers[:index] + blockers[index + 1 :]
+    return blockers
+
+
+def is_ancestor(node: Node, of: Node) -> bool:
+    """Whether ``of`` can be reached from ``node`` downwards, or is it.
+
+    The search goes upwards from ``of``, since a new node has no parents.
+    """
+    seen = {of}
+    work = [of]
+    while work:
+        here = work.pop()
+        if here is node:
+            return True
+        for edge in here.parents:
+            parent = edge.parent
+            if isinstance(parent, Node) and parent not in seen:
+                seen.add(parent)
+                work.append(parent)
+    return False
+
+
+def below(starts: Iterable[Node]) -> list[Node]:
+    """All nodes reachable from ``starts``, each once, parents before children."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    for start in starts:
+        if start in seen:
+            continue
+        seen.add(start)
+        stack: list[tuple[Node, Iterator[Edge]]] = [(start, iter(start.children.values()))]
+        while stack:
+            node, edges = stack[-1]
+            for edge in edges:
+                child = edge.child
+                if child not in seen:
+                    seen.add(child)
+                    stack.append((child, iter(child.children.values())))
+                    break
+            else:
+                stack.pop()
+                order.append(node)
+    order.reverse()
+    return order
+
+
+def refresh(
+    tx: Transaction, starts: Iterable[Node], future: dict[Node, Flags] | None = None
+) -> None:
+    """Recompute permissions from ``starts`` downwards, each node once.
+
+    Args:
+        tx: what the new edges and descriptors become part of.
+        starts: where parents or flags have changed.
+        future: the flags that nodes of a reopen are going to have.
+
+    Raises:
+        QmpError: a conflict, a writer on a read-only node, an open or a lock that failed.
+    """
+    for node in below(starts):
+        flags = node.flags if future is None else future.get(node, node.flags)
+        perm, shared = node.cumulative()
+        if perm & ~shared:
+            _check_parents(node)
+        if perm & (p.WRITE | p.WRITE_UNCHANGED):
+            _check_writable(node, flags, perm)
+        driver = node.driver
+        driver.check_permissions(tx, perm, shared, flags)
+        for edge in node.children.values():
+            new = driver.edge_permissions(edge, perm, shared, flags)
+            if edge.child.flags.force_share:
+                new = (new[0], p.ALL)
+            if new != (edge.perm, edge.shared):
+                _set_edge(tx, edge, new)
+
+
+def refresh_loosely(starts: Iterable[Node]) -> None:
+    """Refresh after permissions were only dropped: a failure keeps the old state."""
+    from qmpd.block.transaction import Transaction
+
+    tx = Transaction()
+    try:
+        refresh(tx, starts)
+    except QmpError:
+        tx.abort()
+    else:
+        tx.commit()
+
+
+def _set_edge(tx: Transaction, edge: Edge, new: tuple[int, int]) -> None:
+    old = edge.perm, edge.shared
+    edge.perm, edge.shared = new
+
+    def undo() -> None:
+        edge.perm, edge.shared = old
+
+    tx.on_abort(undo)
+
+
+def _check_parents(node: Node) -> None:
+    for denier in node.parents:
+        for needer in node.parents:
+            missing = needer.perm & ~denier.shared
+            if missing and needer is not denier:
+                raise QmpError(
+                    wording.permission_conflict(
+                        node.name,
+                        p.names(missing),
+                        needer.parent.describe(),
+                        needer.name,
+                        denier.parent.describe(),
+                        denier.name,
+                    )
+                )
+
+
+def _check_writable(node: Node, flags: Flags, perm: int) -> None:
+    if flags.read_only:
+        if node.flags.read_only:
+            raise QmpError(wording.READ_ONLY_NODE)
+        raise QmpError(wording.read_only_with_writers(node.name))
+    if not perm & p.RESIZE and node.driver.length() % node.driver.request_alignment:
+        raise QmpError(wording.UNALIGNED_SIZE)

@@ -1,0 +1,247 @@
+"""From a definition to nodes: the order of steps and errors of a real open.
+
+Children that are defined inline are opened first and belong to their parent; children
+that are named must exist. A failure closes what was opened for it and leaves the rest.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmpd.block import options as opt
+from qmpd.block import permissions as p
+from qmpd.block import wording
+from qmpd.block.driver import Driver, driver_class
+from qmpd.block.filename import Names, combine
+from qmpd.block.graph import refresh
+from qmpd.block.node import Node
+from qmpd.block.transaction import Transaction
+from qmpd.errors import QmpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import Any
+
+    from qmpd.block.graph import Graph
+
+    _Opening = Generator["_Opening", Any, Node]
+
+
+def add_node(graph: Graph, definition: dict[str, Any]) -> Node:
+    """Open what ``blockdev-add`` or ``-blockdev`` defines; the monitor owns the node.
+
+    Raises:
+        QmpError: with nothing left behind.
+    """
+    if "node-name" not in definition:
+        raise QmpError(wording.ROOT_NEEDS_NAME)
+    node = open_node(graph, definition)
+    node.monitor_owned = True
+    return node
+
+
+def open_node(graph: Graph, definition: dict[str, Any]) -> Node:
+    """Open a definition and everything inline in it.
+
+    Chains may be long: each node is a generator that asks for the nodes it needs, and
+    one loop runs them all, so that depth costs memory but no stack.
+
+    Raises:
+        QmpError: with nothing left behind.
+    """
+    stack: list[_Opening] = [_open(graph, definition, None, 0)]
+    node: Node | None = None
+    error: QmpError | None = None
+    while stack:
+        here = stack[-1]
+        try:
+            needed = here.send(node) if error is None else here.throw(error)
+        except StopIteration as stop:
+            stack.pop()
+            node, error = stop.value, None
+        except QmpError as failure:
+            stack.pop()
+            node, error = None, failure
+        else:
+            stack.append(needed)
+            node, error = None, None
+    if node is None:
+        raise error or RuntimeError("an opening ends with a node or an error")
+    return node
+
+
+def _open(
+    graph: Graph, definition: dict[str, Any], parent: opt.Options | None, role: int
+) -> _Opening:
+    kind = driver_class(definition["driver"])
+    explicit = opt.flatten(definition, kind.child_names)
+    if parent is None:
+        for key, value in opt.ROOT_DEFAULTS.items():
+            explicit.setdefault(key, value)
+    effective = dict(explicit)
+    if parent is not None:
+        opt.inherit(role, parent.effective, effective)
+    options = opt.Options(explicit, effective)
+    children: dict[str, Node] = {}
+    owned: set[Node] = set()
+    try:
+        for name in kind.open_children:
+            wanted = definition.get(name)
+            if isinstance(wanted, str):
+                children[name] = _reference(graph, wanted)
+            elif wanted is not None:
+                child = children[name] = yield _open(graph, wanted, options, child_role(name))
+                owned.add(child)
+        node = _enter(graph, definition, kind(graph), options)
+    except QmpError:
+        graph.collect(owned)
+        raise
+    opened = False
+    try:
+        _attach_children(graph, node, children, owned)
+        node.driver.open(effective)
+        opened = True
+        if kind.supports_backing:
+            yield from _open_backing(graph, node, definition)
+    except QmpError:
+        if not opened:
+            node.driver = Driver(graph)  # there is nothing to write back
+        graph.collect([node, *owned])
+        raise
+    return node
+
+
+def child_role(name: str) -> int:
+    """The role of a child by its member name."""
+    return p.ROLE_COW if name == "backing" else p.ROLE_IMAGE
+
+
+def _reference(graph: Graph, name: str) -> Node:
+    node = graph.nodes.get(name)
+    if node is None:
+        raise QmpError(wording.cannot_find_reference(name))
+    return node
+
+
+def _enter(
+    graph: Graph, definition: dict[str, Any], driver: Driver, options: opt.Options
+) -> Node:
+    """Check what is common to all drivers, then give the node its name."""
+    flags = opt.Flags(options.effective)
+    if definition.get("filename") == "" and driver.is_protocol:
+        raise QmpError(wording.needs_filename(driver.name))
+    if flags.force_share and not flags.read_only:
+        raise QmpError(wording.FORCE_SHARE_WRITABLE)
+    if flags.detect_zeroes == "unmap" and not flags.unmap:
+        raise QmpError(wording.DETECT_ZEROES_UNMAP)
+    name = definition.get("node-name")
+    if name is None:
+        name = graph.generate_name()
+    else:
+        graph.check_name(name)
+    node = Node(name, driver, options, flags)
+    driver.node = node
+    graph.add(node)
+    return node
+
+
+def _attach_children(
+    graph: Graph, node: Node, children: dict[str, Node], owned: set[Node]
+) -> None:
+    for name, child in children.items():
+        with Transaction() as tx:
+            graph.attach(tx, node, child, name, child_role(name))
+            refresh(tx, [node])
+        if child in owned:
+            child.inherits_from = node
+
+
+def _open_backing(graph: Graph, node: Node, definition: dict[str, Any]) -> _Opening:
+    wanted = definition.get("backing", "")
+    if wanted is None:
+        return node
+    implicit = wanted == ""
+    try:
+        if implicit:
+            wanted = implicit_backing(node)
+        if wanted is None:
+            return node
+        if isinstance(wanted, str):
+            backing = _reference(graph, wanted)
+        else:
+            backing = yield _open(graph, wanted, node.options, p.ROLE_COW)
+            backing.inherits_from = node
+    except QmpError as error:
+        raise QmpError(wording.could_not_open_backing(error.desc)) from None
+    if implicit:
+        node.driver.set_auto_backing_file(Names().of(backing).text)
+    try:
+        with Transaction() as tx:
+            graph.attach(tx, node, backing, "backing", p.ROLE_COW)
+            refresh(tx, [node])
+    except QmpError:
+        graph.collect([backing])
+        raise
+    return node
+
+
+def implicit_backing(node: Node) -> dict[str, Any] | None:
+    """The definition that an image's header implies for its backing file.
+
+    Raises:
+        QmpError: a ``json:`` name that does not parse or is no valid definition.
+    """
+    text = node.driver.backing_file
+    if not text:
+        return None
+    driver = node.driver.backing_format
+    definition = definition_of(combine(Names().of(node).exact, text))
+    if driver and "driver" not in definition:
+        definition["driver"] = driver
+    if "driver" not in definition:
+        definition["driver"] = probe(node.driver.graph, definition)
+    return definition
+
+
+def definition_of(name: str) -> dict[str, Any]:
+    """The definition that a file name stands for; the format is still open."""
+    if name.startswith("json:"):
+        from qmpd.protocol.parser import parse_string
+
+        value = parse_string(name[5:])
+        if not isinstance(value, dict):
+            raise QmpError("Invalid JSON object given")
+        return nest(value)
+    return {"file": {"driver": "file", "filename": name}}
+
+
+def nest(flat: dict[str, Any]) -> dict[str, Any]:
+    """Undo dotted keys, which ``json:`` names may use."""
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, last = key.split(".")
+        place = nested
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = nest(value) if isinstance(value, dict) else value
+    return nested
+
+
+def probe(graph: Graph, definition: dict[str, Any]) -> str:
+    """Guess the format of a file by its magic, as QEMU does for images without one.
+
+    Raises:
+        QmpError: the file cannot be read.
+    """
+    file = definition.get("file")
+    path = file.get("filename", "") if isinstance(file, dict) else ""
+    try:
+        fd = graph.storage.open(path, os.O_RDONLY)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise QmpError(wording.could_not_open(path, reason)) from error
+    try:
+        return "qcow2" if os.pread(fd, 4, 0) == b"QFI\xfb" else "raw"
+    finally:
+        os.close(fd)

@@ -1,0 +1,96 @@
+"""A node's options: what was given, what was inherited, and the flags they make.
+
+QEMU keeps two sets per node: *explicit* options (given in the definition) and
+*effective* ones (explicit, inherited and defaulted). Reopening needs both.
+"""
+
+from __future__ import annotations
+
+from qmpd.block import permissions as p
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+DIRECT, NO_FLUSH = "cache.direct", "cache.no-flush"
+READ_ONLY, AUTO_READ_ONLY = "read-only", "auto-read-only"
+FORCE_SHARE, DISCARD, DETECT_ZEROES = "force-share", "discard", "detect-zeroes"
+
+COMMON = frozenset(
+    ("node-name", DISCARD, DIRECT, NO_FLUSH, READ_ONLY, AUTO_READ_ONLY, DETECT_ZEROES)
+)
+"""Options of every driver that a reopen may change or reset."""
+
+ROOT_DEFAULTS: dict[str, Any] = {
+    DIRECT: False,
+    NO_FLUSH: False,
+    READ_ONLY: False,
+    AUTO_READ_ONLY: False,
+}
+"""A definition at the root counts these as given."""
+
+
+class Options:
+    """The two sets of one node, flat: ``cache.direct``, ``filename``, …"""
+
+    __slots__ = ("effective", "explicit")
+
+    def __init__(self, explicit: dict[str, Any], effective: dict[str, Any]) -> None:
+        self.explicit = explicit
+        self.effective = effective
+
+
+class Flags:
+    """What the generic options amount to."""
+
+    __slots__ = (
+        "auto_read_only",
+        "detect_zeroes",
+        "direct",
+        "force_share",
+        "no_flush",
+        "read_only",
+        "unmap",
+    )
+
+    def __init__(self, effective: dict[str, Any]) -> None:
+        get = effective.get
+        self.read_only = bool(get(READ_ONLY, False))
+        self.auto_read_only = bool(get(AUTO_READ_ONLY, False))
+        self.direct = bool(get(DIRECT, False))
+        self.no_flush = bool(get(NO_FLUSH, False))
+        self.force_share = bool(get(FORCE_SHARE, False))
+        self.unmap = get(DISCARD, "ignore") == "unmap"
+        self.detect_zeroes = str(get(DETECT_ZEROES, "off"))
+
+
+def flatten(definition: dict[str, Any], children: frozenset[str]) -> dict[str, Any]:
+    """Join nested members with dots, except those of children."""
+    flat: dict[str, Any] = {}
+    for key, value in definition.items():
+        if key in children:
+            continue
+        if isinstance(value, dict):
+            for inner, item in flatten(value, frozenset()).items():
+                flat[f"{key}.{inner}"] = item
+        else:
+            flat[key] = value
+    return flat
+
+
+def inherit(role: int, parent: dict[str, Any], options: dict[str, Any]) -> None:
+    """Add to ``options`` what an inline child takes over from its parent's options.
+
+    Only what the parent has set is taken over; explicit values stay.
+    """
+    for key in (DIRECT, NO_FLUSH, FORCE_SHARE):
+        if key in parent:
+            options.setdefault(key, parent[key])
+    if role & p.ROLE_COW:
+        options.setdefault(READ_ONLY, True)
+        options.setdefault(AUTO_READ_ONLY, False)
+    else:
+        for key in (READ_ONLY, AUTO_READ_ONLY):
+            if key in parent:
+                options.setdefault(key, parent[key])
+    options.setdefault(DISCARD, "unmap")

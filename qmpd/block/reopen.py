@@ -1,0 +1,225 @@
+"""Changing the options of open nodes, several at once, all or nothing.
+
+The queue is built first: a node, and below it the children that were defined inline and
+inherit from it. Then everything is prepared in one transaction, permissions last, with
+the flags that the nodes are going to have (observed on QEMU 7.2).
+"""
+
+from __future__ import annotations
+
+from qmpd.block import options as opt
+from qmpd.block import permissions as p
+from qmpd.block import wording
+from qmpd.block.driver import strerror
+from qmpd.block.graph import refresh
+from qmpd.block.transaction import Transaction
+from qmpd.errors import QmpError
+from qmpd.protocol.encoder import hash_order
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from qmpd.block.graph import Graph
+    from qmpd.block.node import Edge, Node
+
+
+class _Entry:
+    __slots__ = ("children", "explicit", "flags", "keep", "node", "options")
+
+    def __init__(self, node: Node, keep: bool) -> None:
+        self.node = node
+        self.keep = keep
+        self.explicit: dict[str, Any] = {}
+        self.options: dict[str, Any] = {}
+        self.children: dict[str, Any] = {}
+        """Child members as given: a name, None, or leftover inline options."""
+        self.flags = node.flags
+
+
+class ReopenQueue:
+    """Nodes to reopen together."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._entries: dict[Node, _Entry] = {}
+
+    def add(self, node: Node, given: dict[str, Any], *, keep_old: bool) -> None:
+        """Queue ``node`` with what was given for it, and its inline children.
+
+        Args:
+            node: the node.
+            given: options as in a definition; children nested.
+            keep_old: options that are not given stay as they are; else they go back to
+                their defaults, as ``blockdev-reopen`` has it.
+        """
+        work: list[tuple[Node, dict[str, Any], bool, Edge | None]] = [(node, given, keep_old, None)]
+        while work:
+            here, options, keep, edge = work.pop()
+            entry = self._enqueue(here, options, keep, edge)
+            for name, child_edge in here.children.items():
+                child = child_edge.child
+                if child.inherits_from is not here:
+                    continue
+                if name not in entry.children:
+                    work.append((child, {}, keep, child_edge))
+                    continue
+                wanted = entry.children[name]
+                if isinstance(wanted, dict):
+                    del entry.children[name]
+                    work.append((child, wanted, keep, child_edge))
+                elif wanted == child.name:
+                    work.append((child, {}, True, child_edge))
+
+    def _enqueue(
+        self, node: Node, given: dict[str, Any], keep: bool, edge: Edge | None
+    ) -> _Entry:
+        names = node.driver.child_names
+        options = opt.flatten(given, names)
+        entry = self._entries.get(node)
+        if entry is not None:
+            options = {**entry.explicit, **options}
+        elif keep:
+            options = {**node.options.explicit, **options}
+        else:
+            entry = None
+        known = entry
+        entry = entry or _Entry(node, keep)
+        entry.explicit = dict(options)
+        if edge is not None:
+            parent = self._entries[edge.parent]  # type: ignore[index]
+            opt.inherit(edge.role, parent.options, options)
+        if keep:
+            options = {**node.options.effective, **options}
+        entry.options = options
+        entry.flags = opt.Flags(options)
+        if known is None:
+            entry.children = {name: given[name] for name in given if name in names}
+        self._entries[node] = entry
+        return entry
+
+    def run(self) -> None:
+        """Reopen everything that was queued.
+
+        Raises:
+            QmpError: nothing has changed then.
+        """
+        for node in self._entries:
+            try:
+                node.driver.flush()
+            except OSError as error:
+                raise QmpError(wording.flushing_failed(strerror(error))) from error
+        old_children: list[Node] = []
+        with Transaction() as tx:
+            for entry in self._entries.values():
+                self._prepare(tx, entry, old_children)
+            future = {node: entry.flags for node, entry in self._entries.items()}
+            refresh(tx, [*self._entries, *old_children], future)
+            for entry in reversed(self._entries.values()):
+                tx.on_commit(_switch(entry))
+        self._graph.collect(old_children)
+
+    # --- one node ----------------------------------------------------------------------
+
+    def _prepare(self, tx: Transaction, entry: _Entry, old_children: list[Node]) -> None:
+        node = entry.node
+        if entry.flags.detect_zeroes == "unmap" and not entry.flags.unmap:
+            raise QmpError(wording.DETECT_ZEROES_UNMAP)
+        _check_reset(entry)
+        handled = set(node.driver.reopen_prepare(tx, entry.options, entry.flags))
+        if not entry.keep and node.driver.supports_backing and "backing" not in entry.children:
+            if node.backing is not None or node.driver.backing_file:
+                raise QmpError(wording.backing_missing(node.name))
+        for name in ("backing", "file"):
+            if name in entry.children and not isinstance(entry.children[name], dict):
+                self._relink(tx, entry, name, old_children)
+        _check_unchanged(entry, handled)
+
+    def _relink(
+        self, tx: Transaction, entry: _Entry, name: str, old_children: list[Node]
+    ) -> None:
+        node, wanted = entry.node, entry.children[name]
+        new = None if wanted is None else self._graph.lookup(None, wanted)
+        edge = node.children.get(name)
+        if new is not None and edge is not None:
+            self._refuse_cycle(node, new, name)
+        if edge is not None:
+            if edge.child is new or _behind_implicit(edge.child) is new:
+                return
+            if edge.child.implicit:
+                raise QmpError(wording.implicit_child(name, node.name))
+        if edge is None and new is None:
+            return
+        if name == "backing" and not node.driver.supports_backing:
+            raise QmpError(wording.no_backing_support(node.driver.name, node.name))
+        if edge is None:
+            self._graph.attach(tx, node, new or node, name, p.ROLE_COW)
+        else:
+            old_children.append(edge.child)
+            if new is not None:
+                self._graph.retarget(tx, edge, new)
+            elif edge.frozen:
+                raise QmpError(wording.frozen_link(name, node.name, edge.child.name))
+            else:
+                self._graph.detach(tx, edge)
+
+    @staticmethod
+    def _refuse_cycle(node: Node, new: Node, name: str) -> None:
+        from qmpd.block.graph import is_ancestor
+
+        if is_ancestor(new, node):
+            raise QmpError(wording.would_create_cycle(new.name, name, node.name))
+
+
+def _behind_implicit(node: Node) -> Node:
+    while node.implicit and node.children:
+        node = next(iter(node.children.values())).child
+    return node
+
+
+def _check_reset(entry: _Entry) -> None:
+    """Options that were left out must be able to go back to their defaults."""
+    driver = entry.node.driver
+    old = entry.node.options.effective
+    for key in hash_order(tuple(old)):
+        if key in entry.options or key in opt.COMMON or key in driver.mutable_options:
+            continue
+        if key != "driver":
+            raise QmpError(wording.cannot_reset_option(key))
+
+
+def _check_unchanged(entry: _Entry, handled: set[str]) -> None:
+    """Whatever nobody took care of must be as it was."""
+    node = entry.node
+    old = node.options.effective
+    leftover = {
+        key: value
+        for key, value in entry.options.items()
+        if key not in handled and (key not in opt.COMMON or key == "node-name")
+    }
+    for name, value in entry.children.items():
+        if isinstance(value, dict):
+            leftover.update({f"{name}.{key}": item for key, item in value.items()})
+    for key in hash_order(tuple(leftover)):
+        if key not in old or leftover[key] != old[key]:
+            raise QmpError(wording.cannot_change_option(key))
+
+
+def _switch(entry: _Entry) -> Any:
+    def commit() -> None:
+        node = entry.node
+        node.options = opt.Options(entry.explicit, entry.options)
+        node.flags = entry.flags
+
+    return commit
+
+
+def set_read_only(graph: Graph, node: Node, read_only: bool) -> None:
+    """Flip one node, and what inherits from it, between read-only and writable.
+
+    Raises:
+        QmpError: nothing has changed then.
+    """
+    queue = ReopenQueue(graph)
+    queue.add(node, {opt.READ_ONLY: read_only}, keep_old=True)
+    queue.run()

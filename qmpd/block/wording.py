@@ -1,0 +1,197 @@
+"""Every sentence of the block layer that a client can see (texts observed on QEMU 7.2)."""
+
+from __future__ import annotations
+
+FORCE_SHARE_WRITABLE = "force-share=on can only be used with read-only images"
+DETECT_ZEROES_UNMAP = (
+    "setting detect-zeroes to unmap is not allowed without setting discard operation to unmap"
+)
+READ_ONLY_NODE = "Block node is read-only"
+UNALIGNED_SIZE = (
+    "Cannot get 'write' permission without 'resize': "
+    "Image size is not a multiple of request alignment"
+)
+ROOT_NEEDS_NAME = "'node-name' must be specified for the root node"
+NODE_NAME_TOO_LONG = "Node name too long"
+NODE_NAME_NOT_SPECIFIED = "node-name not specified"
+
+
+def cannot_find(device: str, node_name: str) -> str:
+    """A reference by name finds neither a device nor a node."""
+    return f"Cannot find device='{device}' nor node-name='{node_name}'"
+
+
+def cannot_find_reference(name: str) -> str:
+    """The same for a child reference, which may be either."""
+    return cannot_find(name, name)
+
+
+def failed_to_find_node(name: str) -> str:
+    """A command that takes only node names was given an unknown one."""
+    return f"Failed to find node with node-name='{name}'"
+
+
+def invalid_node_name(name: str) -> str:
+    """The name breaks the rules for identifiers."""
+    return f"Invalid node-name: '{name}'"
+
+
+def duplicate_node_name(name: str) -> str:
+    """The name is taken."""
+    return f"Duplicate nodes with node-name='{name}'"
+
+
+def could_not_open(filename: str, reason: str) -> str:
+    """Opening failed with an errno."""
+    return f"Could not open '{filename}': {reason}"
+
+
+def could_not_open_backing(reason: str) -> str:
+    """The backing file of a node could not be opened or referenced."""
+    return f"Could not open backing file: {reason}"
+
+
+def needs_filename(driver: str) -> str:
+    """A protocol driver got an empty file name."""
+    return f"The '{driver}' block driver requires a file name"
+
+
+def not_regular(driver: str, filename: str) -> str:
+    """The file driver was given something that is no regular file."""
+    return f"'{driver}' driver requires '{filename}' to be a regular file"
+
+
+def would_create_cycle(child: str, edge: str, parent: str) -> str:
+    """The child already depends on the parent."""
+    return f"Making '{child}' a {edge} child of '{parent}' would create a cycle"
+
+
+def frozen_link(edge: str, parent: str, child: str) -> str:
+    """A job needs this link as it is."""
+    return f"Cannot change frozen '{edge}' link from '{parent}' to '{child}'"
+
+
+def implicit_child(edge: str, parent: str) -> str:
+    """A filter that a job inserted cannot be replaced by hand."""
+    return f"Cannot replace implicit {edge} child of {parent}"
+
+
+def permission_conflict(
+    node: str, permissions: str, needer: str, needer_edge: str, denier: str, denier_edge: str
+) -> str:
+    """Two parents of a node cannot live together."""
+    return (
+        f"Permission conflict on node '{node}': permissions '{permissions}' are both required by "
+        f"{needer} (uses node '{node}' as '{needer_edge}' child) and unshared by "
+        f"{denier} (uses node '{node}' as '{denier_edge}' child)."
+    )
+
+
+def read_only_with_writers(node: str) -> str:
+    """A reopen would take away what writers need."""
+    return f"Read-only block node '{node}' cannot support read-write users"
+
+
+def lock_failed(byte: int) -> str:
+    """A lock byte could not be taken."""
+    return f"Failed to lock byte {byte}"
+
+
+def lock_needed(permission: str) -> str:
+    """Another process does not share what is needed."""
+    return f'Failed to get "{permission}" lock'
+
+
+def lock_shared(permission: str) -> str:
+    """Another process uses what is not to be shared."""
+    return f'Failed to get shared "{permission}" lock'
+
+
+def in_use(name: str) -> str:
+    """Deletion: a device or a job's backend is on the node."""
+    return f"Node {name} is in use"
+
+
+def is_busy(name: str, reason: str) -> str:
+    """An operation is blocked."""
+    return f"Node '{name}' is busy: {reason}"
+
+
+def used_as_backing(name: str) -> str:
+    """The reason a backing node blocks operations."""
+    return f"node is used as backing hd of '{name}'"
+
+
+def used_by_job(kind: str) -> str:
+    """The reason a job blocks operations on its nodes."""
+    return f"block device is in use by block job: {kind}"
+
+
+def not_monitor_owned(name: str) -> str:
+    """Deletion: the node came with another one or with its image's header."""
+    return f"Node {name} is not owned by the monitor"
+
+
+def device_in_use(name: str) -> str:
+    """Deletion: something still refers to the node."""
+    return f"Block device {name} is in use"
+
+
+def cannot_change_option(option: str) -> str:
+    """Reopen: the option is fixed at open time."""
+    return f"Cannot change the option '{option}'"
+
+
+def cannot_reset_option(option: str) -> str:
+    """Reopen: an option was left out that cannot go back to its default."""
+    return f"Option '{option}' cannot be reset to its default value"
+
+
+def backing_missing(name: str) -> str:
+    """Reopen: the backing member must be repeated."""
+    return f"backing is missing for '{name}'"
+
+
+def no_reopen(driver: str, node: str) -> str:
+    """Reopen: the driver cannot."""
+    return f"Block format '{driver}' used by node '{node}' does not support reopening files"
+
+
+def flushing_failed(reason: str) -> str:
+    """Reopen starts with a flush, which failed."""
+    return f"Error flushing drive: {reason}"
+
+
+def no_backing_support(driver: str, node: str) -> str:
+    """The driver has no notion of a backing file."""
+    return f"Driver '{driver}' of node '{node}' does not support backing files"
+
+
+def unknown_driver(driver: str) -> str:
+    """A file name or header names a driver that does not exist."""
+    return f"Unknown driver '{driver}'"
+
+
+def raw_offset_too_big(offset: int, size: int) -> str:
+    """The raw window starts beyond the end of its file."""
+    return f"Offset ({offset}) cannot be greater than size of the containing file ({size})"
+
+
+def raw_window_too_big(offset: int, size: int, real: int) -> str:
+    """The raw window ends beyond the end of its file (the two blanks are QEMU's)."""
+    return (
+        f"The sum of offset ({offset}) and size ({size}) has to be smaller or equal to the "
+        f" actual size of the containing file ({real})"
+    )
+
+
+RAW_UNALIGNED = "Specified size is not multiple of 512"
+AIO_NATIVE_NEEDS_DIRECT = (
+    "aio=native was specified, but it requires cache.direct=on, which was not specified."
+)
+LATENCY_INVALID = "latency-ns is invalid"
+
+
+def no_pr_manager(name: str) -> str:
+    """The persistent reservation manager does not exist."""
+    return f"No persistent reservation manager with id '{name}'"

@@ -1,0 +1,43 @@
+"""Images as real files, opened with real flags."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from qmpd.storage.policy import AccessPolicy
+
+    class Storage(Protocol):
+        """What the file driver needs of the place where images are."""
+
+        policy: AccessPolicy
+
+        def open(self, path: str, flags: int) -> int:
+            """Open an image and return a new descriptor; raises OSError."""
+
+        def close(self) -> None:
+            """Give everything back that outlives single descriptors."""
+
+
+class HostStorage:
+    """The file system of the machine."""
+
+    __slots__ = ("policy",)
+
+    def __init__(self, policy: AccessPolicy) -> None:
+        self.policy = policy
+
+    def open(self, path: str, flags: int) -> int:
+        """Open ``path``; the descriptor is closed on exec.
+
+        Raises:
+            OSError: what the kernel or the policy says.
+        """
+        self.policy.check(path, flags)
+        return os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY)
+
+    def close(self) -> None:
+        """Nothing outlives the descriptors."""
