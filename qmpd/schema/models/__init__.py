@@ -1,0 +1,43 @@
+"""The contract of QMP as pydantic models, and the one list of its commands and events.
+
+``DEFINITIONS`` stands in the order in which QEMU registers them, which ``query-qmp-schema``
+shows as it is and ``query-commands`` backwards.
+"""
+
+from qmpd.schema.models import blockdev, control, jobs, objects, query, stats
+from qmpd.schema.models.kinds import STRUCTS, Command, Event
+from qmpd.schema.models.reference import BlockdevRef, BlockdevRefOrNull
+
+DEFINITIONS: tuple[Command | Event, ...] = (
+    *control.RUN_STATE,
+    query.QUERY_BLOCK,
+    stats.QUERY_BLOCKSTATS,
+    jobs.QUERY_BLOCK_JOBS,
+    jobs.BLOCK_COMMIT,
+    query.QUERY_NAMED_BLOCK_NODES,
+    query.X_DEBUG_QUERY_BLOCK_GRAPH,
+    *jobs.BLOCK_JOB_VERBS,
+    blockdev.BLOCKDEV_ADD,
+    blockdev.BLOCKDEV_REOPEN,
+    blockdev.BLOCKDEV_DEL,
+    query.BLOCK_IMAGE_CORRUPTED,
+    *jobs.BLOCK_JOB_EVENTS,
+    *jobs.JOBS,
+    *control.CONTROL,
+    *objects.OBJECTS,
+    *control.MISC,
+)
+
+COMMANDS: dict[str, Command] = {d.name: d for d in DEFINITIONS if isinstance(d, Command)}
+EVENTS: dict[str, Event] = {d.name: d for d in DEFINITIONS if isinstance(d, Event)}
+
+NAMESPACE: dict[str, object] = {
+    **STRUCTS,
+    "BlockdevRef": BlockdevRef,
+    "BlockdevRefOrNull": BlockdevRefOrNull,
+}
+
+for _model in STRUCTS.values():
+    _model.model_rebuild(_types_namespace=NAMESPACE)
+
+__all__ = ["COMMANDS", "DEFINITIONS", "EVENTS", "NAMESPACE"]

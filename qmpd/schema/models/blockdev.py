@@ -1,0 +1,82 @@
+"""Defining, changing and removing nodes."""
+
+from typing import ClassVar
+
+from qmpd.schema.models import drivers
+from qmpd.schema.models.common import BlockdevDetectZeroesOptions
+from qmpd.schema.models.kinds import Choice, Command, FlatUnion, Opt, Struct
+
+
+class BlockdevDriver(Choice):
+    """Drivers that a node can have."""
+
+    FILE = "file"
+    NULL_AIO = "null-aio"
+    NULL_CO = "null-co"
+    QCOW2 = "qcow2"
+    RAW = "raw"
+
+
+class BlockdevDiscardOptions(Choice):
+    """What becomes of discard requests."""
+
+    IGNORE = "ignore"
+    UNMAP = "unmap"
+
+
+class BlockdevCacheOptions(Struct):
+    """How the host's cache is used."""
+
+    direct: Opt[bool] = None
+    """Whether the host's page cache is bypassed."""
+    no_flush: Opt[bool] = None
+    """Whether flush requests are ignored."""
+
+
+class BlockdevOptions(FlatUnion):
+    """The definition of a node."""
+
+    tag: ClassVar[str] = "driver"
+    variants: ClassVar[dict[str, type[Struct]]] = {
+        "file": drivers.BlockdevOptionsFile,
+        "null-aio": drivers.BlockdevOptionsNull,
+        "null-co": drivers.BlockdevOptionsNull,
+        "qcow2": drivers.BlockdevOptionsQcow2,
+        "raw": drivers.BlockdevOptionsRaw,
+    }
+
+    driver: BlockdevDriver
+    """The driver, which decides about the further members."""
+    node_name: Opt[str] = None
+    """Name of the node; needed for a node that no other one owns."""
+    discard: Opt[BlockdevDiscardOptions] = None
+    """Whether discards are passed on."""
+    cache: Opt[BlockdevCacheOptions] = None
+    """Cache settings."""
+    read_only: Opt[bool] = None
+    """Whether the node refuses writes."""
+    auto_read_only: Opt[bool] = None
+    """Whether the node may fall back to, or begin, read-only while nobody writes."""
+    force_share: Opt[bool] = None
+    """Whether other processes may write the image meanwhile; needs read-only."""
+    detect_zeroes: Opt[BlockdevDetectZeroesOptions] = None
+    """Whether writes of zeroes are turned into zero or discard requests."""
+
+
+class BlockdevReopen(Struct):
+    """Nodes to change, all of them or none."""
+
+    options: list[BlockdevOptions]
+    """The complete new definitions of nodes that exist."""
+
+
+class BlockdevDel(Struct):
+    """A node to remove."""
+
+    node_name: str
+    """Name of the node."""
+
+
+BLOCKDEV_ADD = Command("blockdev-add", BlockdevOptions)
+BLOCKDEV_REOPEN = Command("blockdev-reopen", BlockdevReopen)
+BLOCKDEV_DEL = Command("blockdev-del", BlockdevDel)
