@@ -1,0 +1,423 @@
+"""One qcow2 image on a byte file: open, map, read, write, resize, close."""
+
+from __future__ import annotations
+
+import struct
+from errno import ENOMEDIUM
+
+from qmpd.block.drivers.qcow2 import wording
+from qmpd.block.drivers.qcow2.compressed import decompressor
+from qmpd.block.drivers.qcow2.header import (
+    AUTOCLEAR_KNOWN,
+    COMPAT_LAZY_REFCOUNTS,
+    INCOMPAT_CORRUPT,
+    INCOMPAT_DIRTY,
+    check_backing_name,
+    check_unsupported,
+    parse,
+    read_backing_name,
+    read_extensions,
+)
+from qmpd.block.drivers.qcow2.mapping import Mapping
+from qmpd.block.drivers.qcow2.refcounts import Refcounts
+from qmpd.block.drivers.qcow2.snapshots import read_snapshots
+from qmpd.block.drivers.qcow2.tables import compressed_range, decode_table
+from qmpd.block.drivers.qcow2.types import COMPRESSED, DATA, Extent, ImageCorruptError
+from qmpd.block.drivers.qcow2.writer import Writer
+from qmpd.errors import QmpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmpd.block.drivers.qcow2.check import Counts
+    from qmpd.block.drivers.qcow2.header import Header
+    from qmpd.block.drivers.qcow2.types import ByteFile, CowRead, WriteSegment
+
+_INCOMPATIBLE_AT = 72
+_MAX_LENGTH = (1 << 63) - (1 << 30)
+
+
+class Image:
+    """The format logic of one qcow2 image. Offsets and lengths are bytes.
+
+    Everything is synchronous and for one caller at a time. I/O raises ``OSError``;
+    ``ImageCorruptError`` where the metadata makes no sense.
+    """
+
+    __slots__ = (
+        "_broken",
+        "_cached_cluster",
+        "_decompress",
+        "_file",
+        "_header",
+        "_mapping",
+        "_refcounts",
+        "_use_lazy_refcounts",
+        "_writable",
+        "_writer",
+        "snapshots",
+    )
+
+    def __init__(
+        self,
+        file: ByteFile,
+        header: Header,
+        mapping: Mapping,
+        *,
+        lazy_refcounts: bool | None = None,
+    ) -> None:
+        self._file = file
+        self._header = header
+        self._mapping = mapping
+        self._refcounts = Refcounts(file, header, mapping.cache)
+        self._writer = Writer(file, mapping, self._refcounts, self._before_link)
+        self._decompress = decompressor(header.compression_type)
+        self._use_lazy_refcounts = lazy_refcounts
+        self._writable = False
+        self._broken = False
+        self._cached_cluster: tuple[tuple[int, int], bytes] | None = None
+        self.snapshots, _ = read_snapshots(header, file)
+
+    @classmethod
+    def open(
+        cls,
+        file: ByteFile,
+        *,
+        writable: bool,
+        lazy_refcounts: bool | None = None,
+    ) -> Image:
+        """Open the image in ``file``; raises ``QmpError`` with QEMU's text if it cannot be.
+
+        ``lazy_refcounts`` overrides the image's own flag (the node option of that name). Opened
+        writable, a dirty image is repaired and unknown autoclear bits are cleared.
+        """
+        header = parse(file, writable=writable)
+        if header.l1_offset + header.l1_entries * 8 > _MAX_LENGTH:
+            raise QmpError(wording.cannot_read("L1 table", "Input/output error"))
+        try:
+            l1 = decode_table(file.pread(header.l1_offset, header.l1_entries * 8))
+        except OSError as error:
+            raise QmpError(wording.cannot_read("L1 table", str(error.strerror))) from None
+        if lazy_refcounts and header.version < 3:
+            raise QmpError(wording.LAZY_NEEDS_V3)
+        read_extensions(header, file)
+        check_unsupported(header)
+        read_backing_name(header, file)
+        image = cls(file, header, Mapping(file, header, l1), lazy_refcounts=lazy_refcounts)
+        if header.size + 511 >= 1 << 63:
+            raise QmpError(wording.TOTAL_SECTORS_TOO_LARGE)
+        if writable:
+            image.set_writable(True)
+        return image
+
+    # What the image is
+
+    @property
+    def virtual_size(self) -> int:
+        """The guest's disk size in bytes."""
+        return self._header.size
+
+    @property
+    def cluster_size(self) -> int:
+        """Bytes a cluster."""
+        return self._header.cluster_size
+
+    @property
+    def version(self) -> int:
+        """2 (compat 0.10) or 3 (compat 1.1)."""
+        return self._header.version
+
+    @property
+    def backing_file(self) -> str:
+        """The backing file's name in the header, empty if there is none."""
+        return self._header.backing_file_text()
+
+    @property
+    def backing_format(self) -> str:
+        """The backing file's format in the header, empty if unknown."""
+        return self._header.backing_format.decode("utf-8", "surrogateescape")
+
+    @property
+    def compression_type(self) -> str:
+        """``zlib`` or ``zstd``."""
+        return "zstd" if self._header.compression_type else "zlib"
+
+    @property
+    def lazy_refcounts(self) -> bool:
+        """The header's flag, whatever the node's option says."""
+        return bool(self._header.compatible & COMPAT_LAZY_REFCOUNTS)
+
+    @property
+    def refcount_bits(self) -> int:
+        """Width of a refcount."""
+        return 1 << self._header.refcount_order
+
+    @property
+    def corrupt(self) -> bool:
+        """Whether the image is marked corrupt."""
+        return bool(self._header.incompatible & INCOMPAT_CORRUPT)
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the refcounts on disk may be out of date."""
+        return bool(self._header.incompatible & INCOMPAT_DIRTY)
+
+    @property
+    def extended_l2(self) -> bool:
+        """Whether clusters have subclusters."""
+        return self._header.extended_l2
+
+    @property
+    def nb_snapshots(self) -> int:
+        """Number of internal snapshots."""
+        return self._header.nb_snapshots
+
+    @property
+    def writable(self) -> bool:
+        """Whether the image was opened, or made, writable."""
+        return self._writable
+
+    # Reading
+
+    def map(self, offset: int, length: int) -> Extent:
+        """The extent at guest byte ``offset``, at most ``length`` bytes, merged maximally."""
+        self._check_alive()
+        try:
+            return self._mapping.map(offset, length)
+        except ImageCorruptError as error:
+            raise self._corrupted(error) from None
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The image's own guest bytes; what it has not allocated reads as zeros."""
+        parts: list[bytes] = []
+        position, end = offset, offset + length
+        while position < end:
+            extent = self.map(position, end - position)
+            if extent.kind == DATA and extent.host_offset is not None:
+                parts.append(self._file.pread(extent.host_offset, extent.length))
+            elif extent.kind == COMPRESSED:
+                parts.append(self._read_compressed(position, extent.length))
+            else:
+                parts.append(bytes(extent.length))
+            position += extent.length
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _read_compressed(self, offset: int, length: int) -> bytes:
+        size = self.cluster_size
+        parts: list[bytes] = []
+        end = offset + length
+        while offset < end:
+            inside = offset % size
+            take = min(end - offset, size - inside)
+            entry = self._mapping.entry_at(offset)
+            cluster = self._inflated(*compressed_range(entry, self._header.cluster_bits))
+            parts.append(cluster[inside : inside + take])
+            offset += take
+        return b"".join(parts)
+
+    def _inflated(self, offset: int, length: int) -> bytes:
+        key = (offset, length)
+        if self._cached_cluster is None or self._cached_cluster[0] != key:
+            packed = self._file.pread(offset, length)
+            self._cached_cluster = (key, self._decompress(packed, self.cluster_size))
+        return self._cached_cluster[1]
+
+    # Writing
+
+    def write(self, offset: int, data: bytes | memoryview, cow_read: CowRead) -> None:
+        """Write ``data`` at guest byte ``offset``; see ``prepare_write`` for ``cow_read``."""
+        segments = self.prepare_write(offset, len(data), cow_read)
+        view = memoryview(data)
+        try:
+            for segment in segments:
+                start = segment.guest_offset - offset
+                self._file.pwrite(segment.host_offset, view[start : start + segment.length])
+        except OSError:
+            self.abort_write(segments)
+            raise
+        self.commit_write(segments)
+
+    def prepare_write(self, offset: int, length: int, cow_read: CowRead) -> list[WriteSegment]:
+        """Allocate for a write and say where in the file its bytes belong; links nothing.
+
+        ``cow_read(guest_offset, length)`` is called from ``commit_write`` and returns the
+        guest's old view (backing chain included) of what the write leaves out of a cluster.
+        Follow up with ``commit_write`` or ``abort_write``.
+        """
+        self._check_alive()
+        self._cached_cluster = None
+        try:
+            segments = self._writer.prepare(offset, length, cow_read)
+            self._check_overlap(segments)
+        except ImageCorruptError as error:
+            raise self._corrupted(error) from None
+        return segments
+
+    def commit_write(self, segments: list[WriteSegment]) -> None:
+        """Link prepared clusters; their data is in the file (not necessarily flushed)."""
+        self._check_alive()
+        try:
+            self._writer.commit(segments)
+        except ImageCorruptError as error:
+            raise self._corrupted(error) from None
+
+    def abort_write(self, segments: list[WriteSegment]) -> None:
+        """Give back what ``prepare_write`` allocated."""
+        self._writer.abort(segments)
+
+    def flush(self) -> None:
+        """Make all data and metadata stable, in an order that survives a crash anywhere."""
+        self._check_alive()
+        self._mapping.cache.write_back()
+        if not self.dirty:
+            self._refcounts.cache.write_back()
+        self._file.flush()
+
+    def _before_link(self) -> bool:
+        lazy = self._use_lazy_refcounts
+        if (self.lazy_refcounts if lazy is None else lazy) and not self.dirty:
+            self._set_incompatible(self._header.incompatible | INCOMPAT_DIRTY)
+        return not self.dirty
+
+    def _set_incompatible(self, bits: int) -> None:
+        self._file.pwrite(_INCOMPATIBLE_AT, struct.pack(">Q", bits))
+        self._file.flush()
+        self._header.incompatible = bits
+
+    # Corruption
+
+    def _check_alive(self) -> None:
+        if self._broken:
+            raise OSError(ENOMEDIUM, "No medium found")
+
+    def _check_overlap(self, segments: list[WriteSegment]) -> None:
+        header, mapping = self._header, self._mapping
+        ranges = (
+            (0, header.cluster_size, "qcow2_header"),
+            (header.l1_offset, len(mapping.l1) * 8, "active L1 table"),
+            (
+                header.refcount_table_offset,
+                header.refcount_table_clusters << header.cluster_bits,
+                "refcount table",
+            ),
+        )
+        for segment in segments:
+            start, end = segment.host_offset, segment.host_offset + segment.length
+            for first, size, what in ranges:
+                if start < first + size and first < end:
+                    raise ImageCorruptError(wording.overlap(what), fatal=True, offset=start)
+            if mapping.cache.holds_any(start, end):
+                raise ImageCorruptError(wording.overlap("active L2 table"), fatal=True)
+            if self._refcounts.cache.holds_any(start, end):
+                raise ImageCorruptError(wording.overlap("refcount block"), fatal=True)
+
+    def _corrupted(self, error: ImageCorruptError) -> ImageCorruptError:
+        """Mark a writable image corrupt; what is read-only only reports."""
+        error.fatal = error.fatal and self._writable
+        if error.fatal:
+            self._broken = True
+            self._set_incompatible(self._header.incompatible | INCOMPAT_CORRUPT)
+        return error
+
+    # Header and life
+
+    def resize(self, size: int, *, zero: bool = False) -> None:
+        """Change the virtual size to ``size`` bytes; only growth is supported.
+
+        ``zero`` makes the new part read as zeros even where a backing file is longer.
+        Raises ``QmpError`` for sizes that QEMU refuses.
+        """
+        from qmpd.block.drivers.qcow2.resize import grow
+
+        self._check_alive()
+        if size % 512:
+            raise QmpError(wording.NEW_SIZE_UNALIGNED)
+        if self.version < 3 and self.nb_snapshots:
+            raise QmpError(wording.V2_SNAPSHOTS_RESIZE)
+        if size < self.virtual_size:
+            raise QmpError(wording.SHRINK_UNSUPPORTED)
+        grow(self._file, self._header, self._mapping, self._refcounts, size)
+
+    def update_backing(self, backing_file: str, backing_format: str) -> None:
+        """Rewrite the header with another backing file; empty strings leave it out.
+
+        Raises ``OSError``: EINVAL for a name beyond 1023 bytes, ENOSPC if it does not fit.
+        """
+        name = backing_file.encode("utf-8", "surrogateescape")
+        check_backing_name(name)
+        header = self._header
+        old = (header.backing_file, header.backing_format)
+        header.backing_file = name or None
+        header.backing_format = backing_format.encode()
+        try:
+            self._write_header()
+        except OSError:
+            header.backing_file, header.backing_format = old
+            raise
+
+    def _write_header(self) -> None:
+        self._file.pwrite(0, self._header.serialise())
+        self._file.flush()
+
+    def set_writable(self, writable: bool) -> None:
+        """Follow the node's read-only flag.
+
+        To read-only: flushes and clears the dirty bit. To writable: raises ``QmpError`` for an
+        image that is corrupt, repairs a dirty one, clears unknown autoclear bits.
+        """
+        if writable == self._writable:
+            return
+        if writable:
+            self._become_writable()
+        else:
+            self._settle()
+        self._writable = writable
+
+    def refuse_if_corrupt(self) -> None:
+        """Raise the ``QmpError`` that forbids making this image writable, if there is one."""
+        if self.corrupt:
+            raise QmpError(wording.CORRUPT_NOT_WRITABLE)
+        if self._header.extended_l2:
+            raise QmpError(wording.EXTENDED_L2_NOT_WRITABLE)
+
+    def _become_writable(self) -> None:
+        header = self._header
+        self.refuse_if_corrupt()
+        if header.autoclear & ~AUTOCLEAR_KNOWN:
+            header.autoclear &= AUTOCLEAR_KNOWN
+            self._write_header()
+        if self.dirty:
+            self._repair()
+
+    def _repair(self) -> None:
+        from qmpd.block.drivers.qcow2.check import check_image, repair
+
+        try:
+            repair(self._file, self._header, self._mapping, self._refcounts)
+            counts = check_image(self._file, self._header, self._mapping, self._refcounts)
+        except OSError as error:
+            raise QmpError(wording.cannot_repair(str(error.strerror))) from None
+        if counts.corruptions:
+            raise QmpError(wording.cannot_repair("Input/output error"))
+        self._set_incompatible(self._header.incompatible & ~INCOMPAT_DIRTY)
+
+    def _settle(self) -> None:
+        if self._broken:
+            return
+        self._mapping.cache.write_back()
+        self._refcounts.cache.write_back()
+        self._file.flush()
+        if self.dirty:
+            self._header.incompatible &= ~INCOMPAT_DIRTY
+            self._write_header()
+
+    def close(self) -> None:
+        """Flush and clear the dirty bit; the image must not be used any more."""
+        if self._writable:
+            self._settle()
+            self._writable = False
+
+    def check(self) -> Counts:
+        """Count corruptions and leaks, as ``qemu-img check`` does."""
+        from qmpd.block.drivers.qcow2.check import check_image
+
+        return check_image(self._file, self._header, self._mapping, self._refcounts)

@@ -1,0 +1,42 @@
+"""The snapshot table, as far as refcounts depend on it (qcow2 spec, "Snapshots")."""
+
+from __future__ import annotations
+
+import struct
+
+from qmpd.block.drivers.qcow2 import wording
+from qmpd.errors import QmpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmpd.block.drivers.qcow2.header import Header
+    from qmpd.block.drivers.qcow2.types import ByteFile
+
+_ENTRY = struct.Struct(">QIHHIIQII")
+_MAX_EXTRA_DATA = 1024
+
+
+class Snapshot:
+    """One internal snapshot: where its L1 table is and how many entries it has."""
+
+    __slots__ = ("l1_entries", "l1_offset")
+
+    def __init__(self, l1_offset: int, l1_entries: int) -> None:
+        self.l1_offset = l1_offset
+        self.l1_entries = l1_entries
+
+
+def read_snapshots(header: Header, file: ByteFile) -> tuple[list[Snapshot], int]:
+    """All snapshots and the table's size in bytes; raises ``QmpError``."""
+    position = header.snapshots_offset
+    found: list[Snapshot] = []
+    for number in range(header.nb_snapshots):
+        position = -(-position // 8) * 8
+        fields = _ENTRY.unpack(file.pread(position, _ENTRY.size))
+        l1_offset, l1_entries, id_size, name_size = fields[:4]
+        extra = fields[8]
+        if extra > _MAX_EXTRA_DATA:
+            raise QmpError(wording.snapshot_extra_data(number))
+        position += _ENTRY.size + extra + id_size + name_size
+        found.append(Snapshot(l1_offset, l1_entries))
+    return found, position - header.snapshots_offset

@@ -1,0 +1,215 @@
+"""Every sentence a client can read from the qcow2 format (observed on QEMU 7.2)."""
+
+from __future__ import annotations
+
+NOT_QCOW2 = "Image is not in qcow2 format"
+HEADER_TOO_SHORT = "qcow2 header too short"
+HEADER_EXCEEDS_CLUSTER = "qcow2 header exceeds cluster size"
+INVALID_BACKING_OFFSET = "Invalid backing file offset"
+COMPRESSION_BIT_MISSING = "qcow2: Compression type incompatible feature bit must be set"
+COMPRESSION_BIT_SPURIOUS = "qcow2: Compression type incompatible feature bit must not be set"
+CORRUPT_NOT_WRITABLE = "qcow2: Image is corrupt; cannot be opened read/write"
+REFCOUNT_ORDER_TOO_LARGE = "Reference count entry width too large; may not exceed 64 bits"
+NO_REFCOUNT_TABLE = "Image does not contain a reference count table"
+IMAGE_TOO_BIG = "Image is too big"
+L1_TOO_SMALL = "L1 table is too small"
+EXTENSION_TOO_LARGE = "Header extension too large"
+CRYPTO_EXTENSION_UNEXPECTED = "CRYPTO header extension only expected with LUKS encryption method"
+KEY_SECRET_REQUIRED = "Parameter 'encrypt.key-secret' is required for cipher"
+BITMAPS_EXTENSION_LENGTH = "bitmaps_ext: Invalid extension length"
+BITMAPS_RESERVED = "bitmaps_ext: Reserved field is not zero"
+BITMAPS_NONE = "found bitmaps extension with zero bitmaps"
+BITMAPS_OFFSET = "bitmaps_ext: invalid bitmap directory offset"
+BITMAPS_DIRECTORY_EMPTY = "Requested bitmap directory size is zero"
+DATA_FILE_REQUIRED = "'data-file' is required for this image"
+RAW_REQUIRES_DATA_FILE = "data-file-raw requires a data file"
+BACKING_NAME_TOO_LONG = "Backing file name too long"
+LAZY_NEEDS_V3 = "Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level"
+TOTAL_SECTORS_TOO_LARGE = "Could not refresh total sector count: File too large"
+NEW_SIZE_UNALIGNED = "The new size must be a multiple of 512"
+V2_SNAPSHOTS_RESIZE = "Can't resize a v2 image which has snapshots"
+
+EXTERNAL_DATA_UNSUPPORTED = "qmpd does not support qcow2 images with an external data file"
+EXTENDED_L2_NOT_WRITABLE = "qmpd does not support writing to qcow2 images with extended L2 entries"
+ZSTD_UNAVAILABLE = "qmpd needs the Python module 'zstandard' for images with compression type zstd"
+SHRINK_UNSUPPORTED = "qmpd does not support shrinking qcow2 images"
+
+
+def unsupported_version(version: int) -> str:
+    """The header's version is not 2 or 3."""
+    return f"Unsupported qcow2 version {version}"
+
+
+def unsupported_cluster_size(cluster_bits: int) -> str:
+    """``cluster_bits`` is outside 9..21."""
+    return f"Unsupported cluster size: 2^{cluster_bits}"
+
+
+def unsupported_subcluster_size(size: int) -> str:
+    """Extended L2 entries with clusters below 16 KiB; ``size`` in bytes."""
+    return f"Unsupported subcluster size: {size}"
+
+
+def unknown_compression_type(compression_type: int) -> str:
+    """The header's compression type is neither zlib nor zstd."""
+    return f"qcow2: unknown compression type: {compression_type}"
+
+
+def unsupported_features(names: list[str]) -> str:
+    """Incompatible feature bits are set that QEMU does not know."""
+    return f"Unsupported qcow2 feature(s): {', '.join(names)}"
+
+
+def unknown_incompatible(mask: int) -> str:
+    """The part of ``unsupported_features`` for bits that the image does not name."""
+    return f"Unknown incompatible feature: {mask:x}"
+
+
+def unsupported_encryption(method: int) -> str:
+    """The encryption method is neither none, AES nor LUKS."""
+    return f"Unsupported encryption method {method}"
+
+
+def missing_crypto_header(method: int) -> str:
+    """LUKS without the header extension that points at its header."""
+    return f"Missing CRYPTO header for crypt method {method}"
+
+
+def crypto_extension_size(size: int) -> str:
+    """The encryption header pointer is not 16 bytes long."""
+    return f"CRYPTO header extension size {size}, but expected size 16"
+
+
+def crypto_offset(offset: int, cluster_size: int) -> str:
+    """The encryption header does not start at a cluster."""
+    return f"Encryption header offset '{offset}' is not a multiple of cluster size '{cluster_size}'"
+
+
+def table_too_large(what: str) -> str:
+    """A table's length in the header is beyond QEMU's limit."""
+    return f"{what} too large"
+
+
+def table_offset_invalid(what: str) -> str:
+    """A table's offset in the header is unaligned or overflows."""
+    return f"{what} offset invalid"
+
+
+def cannot_read(what: str, strerror: str) -> str:
+    """Reading a table or name failed."""
+    return f"Could not read {what}: {strerror}"
+
+
+def backing_format_too_long(length: int) -> str:
+    """The backing format name does not fit QEMU's 16 bytes."""
+    return f"ERROR: ext_backing_format: len={length} too large (>=16)"
+
+
+def too_many_bitmaps(count: int) -> str:
+    """More bitmaps than QEMU handles."""
+    return f"bitmaps_ext: Image has {count} bitmaps, exceeding the QEMU supported maximum of 65535"
+
+
+def bitmap_directory_too_large(size: int, maximum: int) -> str:
+    """The bitmap directory's ``size`` in bytes is beyond QEMU's ``maximum``."""
+    return (
+        f"bitmaps_ext: bitmap directory size ({size}) exceeds "
+        f"the maximum supported size ({maximum})"
+    )
+
+
+def snapshot_extra_data(index: int) -> str:
+    """Snapshot table entry ``index`` has more than 1024 bytes of extra data."""
+    return f"Too much extra metadata in snapshot table entry {index}"
+
+
+def cannot_repair(strerror: str) -> str:
+    """A dirty image could not be repaired while it was opened read/write."""
+    return f"Could not repair dirty image: {strerror}"
+
+
+def l2_table_unaligned(offset: int, l1_index: int) -> str:
+    """An L1 entry points into the middle of a cluster."""
+    return f"L2 table offset {offset:#x} unaligned (L1 index: {l1_index:#x})"
+
+
+def cluster_unaligned(offset: int, l2_offset: int, l2_index: int) -> str:
+    """A standard L2 entry points into the middle of a cluster."""
+    return (
+        f"Cluster allocation offset {offset:#x} unaligned "
+        f"(L2 offset: {l2_offset:#x}, L2 index: {l2_index:#x})"
+    )
+
+
+def zero_cluster_unaligned(offset: int, l2_offset: int, l2_index: int) -> str:
+    """A zero cluster's kept allocation is unaligned."""
+    return (
+        f"Preallocated zero cluster offset {offset:#x} unaligned "
+        f"(L2 offset: {l2_offset:#x}, L2 index: {l2_index:#x})"
+    )
+
+
+def zero_cluster_in_v2(l2_offset: int, l2_index: int) -> str:
+    """A version 2 image uses the zero flag that only version 3 has."""
+    return (
+        f"Zero cluster entry found in pre-v3 image "
+        f"(L2 offset: {l2_offset:#x}, L2 index: {l2_index:#x})"
+    )
+
+
+def data_cluster_unaligned(offset: int, guest_offset: int) -> str:
+    """A write meets a data cluster whose offset is unaligned."""
+    return f"Data cluster offset {offset:#x} unaligned (guest offset: {guest_offset:#x})"
+
+
+def refcount_block_unaligned(offset: int, index: int) -> str:
+    """A refcount table entry points into the middle of a cluster."""
+    return f"Refblock offset {offset:#x} unaligned (reftable index: {index:#x})"
+
+
+def refcount_block_at_zero() -> str:
+    """The allocator handed out the header's cluster: the refcounts are wrong."""
+    return "Preventing invalid allocation of refcount block at offset 0"
+
+
+def l2_table_at_zero() -> str:
+    """The allocator handed out the header's cluster: the refcounts are wrong."""
+    return "Preventing invalid allocation of L2 table at offset 0"
+
+
+def data_cluster_at_zero() -> str:
+    """The allocator handed out the header's cluster: the refcounts are wrong."""
+    return "Preventing invalid allocation of data cluster at offset 0"
+
+
+def overlap(what: str) -> str:
+    """A write would hit metadata of the kind ``what``."""
+    return f"Preventing invalid write on active metadata (overlaps with {what})"
+
+
+L1_GROWTH_TOO_LARGE = "Failed to grow the L1 table: File too large"
+
+CREATE_CLUSTER_SIZE = "Cluster size must be a power of two between 512 and 2048k"
+CREATE_EXTENDED_NEEDS_V3 = (
+    "Extended L2 entries are only supported with compatibility level 1.1 and above "
+    "(use version=v3 or greater)"
+)
+CREATE_EXTENDED_CLUSTER_SIZE = (
+    "Extended L2 entries are only supported with cluster sizes of at least 16384 bytes"
+)
+CREATE_LAZY_NEEDS_V3 = (
+    "Lazy refcounts only supported with compatibility level 1.1 and above "
+    "(use version=v3 or greater)"
+)
+CREATE_REFCOUNT_BITS = "Refcount width must be a power of two and may not exceed 64 bits"
+CREATE_REFCOUNT_NEEDS_V3 = (
+    "Different refcount widths than 16 bits require compatibility level 1.1 or above "
+    "(use version=v3 or greater)"
+)
+
+
+def create_backing(backing_file: str, backing_format: str, strerror: str) -> str:
+    """The backing file's name does not fit the new image's header."""
+    return (
+        f"Could not assign backing file '{backing_file}' with format '{backing_format}': {strerror}"
+    )

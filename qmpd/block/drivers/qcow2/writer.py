@@ -1,0 +1,255 @@
+"""Allocating writes: prepare host clusters, copy on write, link (QEMU's layout and order)."""
+
+from __future__ import annotations
+
+from errno import EIO
+
+from qmpd.block.drivers.qcow2 import wording
+from qmpd.block.drivers.qcow2.tables import (
+    COMPRESSED_FLAG,
+    COPIED,
+    OFFSET_MASK,
+    ZERO_FLAG,
+    compressed_range,
+    in_place,
+    progression,
+    run_length,
+    zeros,
+)
+from qmpd.block.drivers.qcow2.types import Allocation, ImageCorruptError, WriteSegment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Callable
+
+    from qmpd.block.drivers.qcow2.mapping import Mapping
+    from qmpd.block.drivers.qcow2.refcounts import Refcounts
+    from qmpd.block.drivers.qcow2.types import ByteFile, CowRead
+
+_LARGEST_SLICE = 1 << 16
+_LARGEST_REQUEST = (1 << 31) - 512
+
+
+class Writer:
+    """Turns guest writes into runs of host bytes, and links them when the data is there.
+
+    ``before_link`` is called before L2 entries change; it returns whether refcounts have to
+    be on disk before the entries (not so while the image is marked dirty).
+    """
+
+    __slots__ = ("_before_link", "_file", "_mapping", "_refcounts", "_slice")
+
+    def __init__(
+        self,
+        file: ByteFile,
+        mapping: Mapping,
+        refcounts: Refcounts,
+        before_link: Callable[[], bool],
+    ) -> None:
+        self._file = file
+        self._mapping = mapping
+        self._refcounts = refcounts
+        self._before_link = before_link
+        # QEMU looks at an L2 table in slices, and no allocation crosses their borders.
+        self._slice = min(_LARGEST_SLICE, 1 << mapping.cluster_bits) // 8
+
+    def prepare(self, offset: int, length: int, cow_read: CowRead) -> list[WriteSegment]:
+        """Host runs for a write, allocated but not linked; undone if an allocation fails."""
+        segments: list[WriteSegment] = []
+        position, end = offset, offset + length
+        try:
+            while position < end:
+                segment = self._segment(position, end - position, cow_read)
+                segments.append(segment)
+                position += segment.length
+        except OSError:
+            self.abort(segments)
+            raise
+        return segments
+
+    def commit(self, segments: list[WriteSegment]) -> None:
+        """Copy what the segments' clusters keep of their old contents, then link them."""
+        for segment in segments:
+            for allocation in segment.allocations:
+                self._copy(allocation, segment.cow_read)
+        for segment in segments:
+            for allocation in segment.allocations:
+                self._link(allocation)
+
+    def abort(self, segments: list[WriteSegment]) -> None:
+        """Give back what ``prepare`` took."""
+        for segment in segments:
+            for allocation in segment.allocations:
+                if not allocation.keep:
+                    self._refcounts.free(allocation.host_offset, allocation.length)
+
+    # Preparing
+
+    def _segment(self, offset: int, length: int, cow_read: CowRead) -> WriteSegment:
+        """The longest run of host bytes for a write that starts at ``offset``."""
+        allocations: list[Allocation] = []
+        position, end = offset, offset + length
+        host: int | None = None
+        while position < end:
+            want = None if host is None else host + position - offset
+            found = self._kept(position, end - position, want, allocations)
+            if found is None:
+                found = self._fresh(position, end - position, want, allocations)
+            start, taken = found
+            if taken == 0:
+                break
+            host = start if host is None else host
+            position += taken
+        if host is None:
+            raise OSError(EIO, "Input/output error")
+        _set_borders(allocations, offset, position)
+        return WriteSegment(offset, host, position - offset, allocations, cow_read)
+
+    def _locate(self, offset: int, length: int) -> tuple[array[int], int, int]:
+        """The L2 table of a write, writable, and the entries concerned within one slice."""
+        mapping = self._mapping
+        bits = mapping.cluster_bits
+        l1_index, within = divmod(offset, mapping.table_span)
+        table = mapping.cache.get(self.writable_table(l1_index))
+        index = within >> bits
+        length = min(length, _LARGEST_REQUEST)
+        last = (within + length + (1 << bits) - 1) >> bits
+        return table, index, min(last, (index // self._slice + 1) * self._slice)
+
+    def _kept(
+        self,
+        offset: int,
+        length: int,
+        want: int | None,
+        allocations: list[Allocation],
+    ) -> tuple[int, int] | None:
+        """Clusters that may be written where they are; None if the first is none of them."""
+        mapping = self._mapping
+        l1_index = offset // mapping.table_span
+        if l1_index >= len(mapping.l1):
+            raise OSError(EIO, "Input/output error")
+        table, index, end = self._locate(offset, length)
+        if not in_place(table[index]):
+            return None
+        bits = mapping.cluster_bits
+        inside = offset & ((1 << bits) - 1)
+        first = table[index] & OFFSET_MASK
+        if first & ((1 << bits) - 1):
+            raise ImageCorruptError(wording.data_cluster_unaligned(first, offset), fatal=True)
+        if want is not None and want != first + inside:
+            return 0, 0
+        position = index
+        while position < end and in_place(table[position]):
+            host = first + ((position - index) << bits)
+            if table[position] & OFFSET_MASK != host:
+                break
+            count = run_length(table, position, end, 1 << bits)
+            if table[position] & ZERO_FLAG:
+                guest = l1_index * mapping.table_span + (position << bits)
+                allocations.append(Allocation(guest, host, count << bits, keep=True))
+            position += count
+        return first + inside, min(length, ((position - index) << bits) - inside)
+
+    def _fresh(
+        self,
+        offset: int,
+        length: int,
+        want: int | None,
+        allocations: list[Allocation],
+    ) -> tuple[int, int]:
+        """Newly allocated clusters, continuing ``want`` if that is given."""
+        bits = self._mapping.cluster_bits
+        inside = offset & ((1 << bits) - 1)
+        table, index, end = self._locate(offset, length)
+        count = _count_new(table, index, end, bits)
+        if want is None:
+            host = self._refcounts.allocate(count)
+        else:
+            host = want - inside
+            count = self._refcounts.allocate_at(host, count)
+            if count == 0:
+                return 0, 0
+        if host == 0:
+            raise ImageCorruptError(wording.data_cluster_at_zero(), fatal=True, offset=0)
+        allocations.append(Allocation(offset - inside, host, count << bits, keep=False))
+        return host + inside, min(length, (count << bits) - inside)
+
+    def writable_table(self, l1_index: int) -> int:
+        """Offset of an L2 table that is this L1 entry's alone: allocated or copied if not."""
+        mapping, refcounts = self._mapping, self._refcounts
+        old = mapping.l2_offset(l1_index)
+        if mapping.l1[l1_index] & COPIED and old:
+            return old
+        new = refcounts.allocate(1)
+        if new == 0:
+            raise ImageCorruptError(wording.l2_table_at_zero(), fatal=True, offset=0)
+        try:
+            refcounts.cache.flush()
+            words = 1 << mapping.cluster_bits - 3
+            table = mapping.cache.get(old)[:] if old else zeros(words)
+            mapping.cache.add(new, table)
+            mapping.cache.flush()
+            mapping.set_l1(l1_index, new | COPIED)
+        except OSError:
+            refcounts.free(new, 1)
+            raise
+        if old:
+            refcounts.free(old, 1 << mapping.cluster_bits)
+        return new
+
+    # Linking
+
+    def _copy(self, allocation: Allocation, cow_read: CowRead) -> None:
+        shift = allocation.host_offset - allocation.guest_offset
+        for guest, length in (allocation.head, allocation.tail):
+            if length:
+                self._file.pwrite(guest + shift, cow_read(guest, length))
+
+    def _link(self, allocation: Allocation) -> None:
+        mapping = self._mapping
+        bits = mapping.cluster_bits
+        l1_index, within = divmod(allocation.guest_offset, mapping.table_span)
+        l2_offset = self.writable_table(l1_index)
+        index, count = within >> bits, allocation.length >> bits
+        cache = mapping.cache
+        if self._before_link():
+            cache.depend_on(self._refcounts.cache)
+        cache.needs_data_flush = True
+        table = cache.get(l2_offset)
+        old = table[index : index + count]
+        table[index : index + count] = progression(
+            allocation.host_offset | COPIED, count, 1 << bits
+        )
+        cache.mark_dirty(l2_offset)
+        if not allocation.keep and any(old):
+            self.release(old)
+
+    def release(self, entries: array[int]) -> None:
+        """Drop the references that (former, plain) L2 entries hold."""
+        bits = self._mapping.cluster_bits
+        for entry in entries:
+            if entry & COMPRESSED_FLAG:
+                self._refcounts.free(*compressed_range(entry, bits))
+            elif entry & OFFSET_MASK:
+                self._refcounts.free(entry & OFFSET_MASK, 1 << bits)
+
+
+def _count_new(table: array[int], index: int, end: int, bits: int) -> int:
+    """How many clusters from ``index`` on cannot be written where they are."""
+    position = index
+    while position < end and not in_place(table[position]):
+        entry = table[position]
+        moving = entry & OFFSET_MASK and not entry & COMPRESSED_FLAG
+        position += run_length(table, position, end, 1 << bits if moving else 0)
+    return position - index
+
+
+def _set_borders(allocations: list[Allocation], start: int, end: int) -> None:
+    """What the write from ``start`` to ``end`` leaves out of its clusters has to be copied."""
+    for allocation in allocations:
+        first, last = allocation.guest_offset, allocation.guest_offset + allocation.length
+        if start > first:
+            allocation.head = (first, start - first)
+        if end < last:
+            allocation.tail = (end, last - end)
