@@ -11,7 +11,7 @@ from qmpd.testing.oracle.descriptors import Descriptor, descriptors
 from qmpd.testing.oracle.start import PATIENCE, Process, Program, Side, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from qmpd.testing.oracle.connection import Connection
@@ -213,7 +213,19 @@ class Server:
         Raises:
             CommandError: the reply is an error.
         """
-        reply = self.request(call(name, **arguments))
+        return self._value(call(name, **arguments))
+
+    def run(self, requests: Iterable[Mapping[str, Any]]) -> None:
+        """Run requests that all have to succeed, such as the definitions of a chain.
+
+        Raises:
+            CommandError: one was refused.
+        """
+        for request in requests:
+            self._value(request)
+
+    def _value(self, request: Mapping[str, Any]) -> Any:
+        reply = self.request(request)
         if "error" in reply:
             raise CommandError(reply["error"]["class"], reply["error"]["desc"])
         return reply["return"]

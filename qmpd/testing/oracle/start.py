@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING
 from qmpd.testing.oracle.connection import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 PATIENCE = 30.0
 """Seconds that a server may take to start, to answer or to leave before it counts as stuck."""
 
 _POLL = 0.004
+_REMIND = 0.2
+_SETTLE = 0.015
 _MONITORS = ("qmp", "qmp2", "qmp3")
 
 
@@ -113,6 +115,18 @@ def _monitor_arguments(program: Program, control: Path, monitors: int) -> list[s
     return words
 
 
+def _writes_pid_file(side: Side, program: Program) -> bool:
+    return side is Side.REAL and program is Program.STORAGE_DAEMON
+
+
+def _try_to_connect(path: Path, connections: list[Connection]) -> bool:
+    try:
+        connections.append(Connection(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    return True
+
+
 def _weakened(command: list[str], unprivileged: bool) -> list[str]:
     # The superuser opens every file for writing; without its capabilities it obeys the file mode.
     # setpriv replaces itself by the program, so the process id stays the one that was started.
@@ -150,11 +164,15 @@ class Process:
     ) -> None:
         """Start the process; `connect` waits until it listens."""
         self.control = control
+        # qemu-storage-daemon 7.2 greets twice or hangs if a client comes while the monitor's
+        # own thread is being set up; the pid file tells when that is about to be over.
+        self._pid_file = control / "pid" if _writes_pid_file(side, program) else None
         command = _weakened(
             [
                 *program_command(side, program),
                 *_system_arguments(program),
                 *_monitor_arguments(program, control, monitors),
+                *(["--pidfile", str(self._pid_file)] if self._pid_file else []),
                 *arguments,
             ],
             unprivileged,
@@ -182,16 +200,22 @@ class Process:
             TimeoutError: it neither ended nor listened in `PATIENCE` seconds.
         """
         path = self.control / f"{_MONITORS[monitor]}.sock"
+        if self._pid_file:
+            self._wait_until(self._pid_file.exists)
+            time.sleep(_SETTLE)
+            self._pid_file = None  # once is enough
+        connections: list[Connection] = []
+        self._wait_until(lambda: _try_to_connect(path, connections))
+        return connections[0]
+
+    def _wait_until(self, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return Connection(path)
-            except (FileNotFoundError, ConnectionRefusedError):
-                self.check_alive()
-                if time.monotonic() > deadline:
-                    self.stop()
-                    raise TimeoutError(f"no monitor at {path}: {self.stderr}") from None
-                time.sleep(_POLL)
+        while not done():
+            self.check_alive()
+            if time.monotonic() > deadline:
+                self.stop()
+                raise TimeoutError(f"the server did not start: {self.stderr}")
+            time.sleep(_POLL)
 
     def check_alive(self) -> None:
         """Raise `StartError` with the status and standard error if the server has ended."""
@@ -213,9 +237,15 @@ class Process:
             raise TimeoutError(f"the server did not leave: {self.stderr}") from None
 
     def stop(self) -> int:
-        """Ask the server to leave (SIGTERM), kill it if it does not; return its exit status."""
-        with contextlib.suppress(ProcessLookupError):
-            self._popen.terminate()
+        """Ask the server to leave (SIGTERM), kill it if it does not; return its exit status.
+
+        The signal is repeated: qemu-storage-daemon 7.2 notes it and goes on sleeping if it
+        comes between the look at the note and the sleep.
+        """
+        for _ in range(int(PATIENCE / _REMIND)):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.terminate()
+                return self._popen.wait(_REMIND)
         return self.ended()
 
 
