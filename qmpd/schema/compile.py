@@ -4,8 +4,10 @@ QEMU generates its visitors from its schema, too. The generated module holds not
 literals, which Python loads from bytecode in well under a millisecond.
 """
 
+import json
+
 from qmpd.schema import scalars
-from qmpd.schema.models import COMMANDS, EVENTS
+from qmpd.schema.models import COMMANDS, EVENTS, OPTIONS
 from qmpd.schema.models.kinds import SYSTEM, Command, Empty, Event
 from qmpd.schema.shapes import (
     AlternateShape,
@@ -48,6 +50,7 @@ _CLASSES = {
 _HEADER = '''"""Generated from qmpd.schema.models by `python -m qmpd.schema`; do not edit."""
 
 # fmt: off
+
 from __future__ import annotations
 
 TYPE_CHECKING = False
@@ -117,6 +120,19 @@ def _programs(definition: Command | Event) -> tuple[str, ...]:
     return tuple(sorted(definition.programs, key=lambda program: program != SYSTEM))
 
 
+def _literal(value: object) -> str:
+    """Spell a literal with double quotes, as the rest of the house does."""
+    if isinstance(value, str):
+        return json.dumps(value)
+    if isinstance(value, tuple):
+        inner = ", ".join(map(_literal, value))
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if isinstance(value, dict):
+        pairs = (f"{_literal(key)}: {_literal(item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return repr(value)
+
+
 def compile_contract() -> str:
     """Return the text of the generated module."""
     resolver, tables = Resolver(), Tables()
@@ -129,6 +145,8 @@ def compile_contract() -> str:
             _programs(command),
             command.allow_oob,
         )
+    for model in OPTIONS:
+        tables.add_object(resolver.object(model))
     events = {name: _programs(event) for name, event in EVENTS.items()}
     text = [_HEADER]
     for title, types, table in (
@@ -137,6 +155,6 @@ def compile_contract() -> str:
         ("COMMANDS", "tuple[str, dict[str, str], tuple[str, ...], bool]", commands),
         ("EVENTS", "tuple[str, ...]", events),
     ):
-        rows = "".join(f"    {key!r}: {row!r},\n" for key, row in table.items())
+        rows = "".join(f"    {_literal(key)}: {_literal(row)},\n" for key, row in table.items())
         text.append(f"{title}: dict[str, {types}] = {{\n{rows}}}\n")
     return "".join(text)

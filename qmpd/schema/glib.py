@@ -8,10 +8,11 @@ addressing with growing steps, prime moduli (observed with GLib 2.74).
 
 from __future__ import annotations
 
+from qmpd.protocol.encoder import to_bytes
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
 _MIN_SHIFT = 3
 _PRIMES = (1, 2, 3, 7, 13, 31, 61, 127, 251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521)
@@ -20,19 +21,10 @@ _UNUSED, _TOMBSTONE = 0, 1
 
 def _string_hash(key: str) -> int:
     value = 5381
-    for byte in key.encode("utf-8", "surrogatepass"):
+    for byte in to_bytes(key):
         value = value * 33 + (byte - 256 if byte > 127 else byte)
     value &= 0xFFFFFFFF
     return value if value > _TOMBSTONE else 2
-
-
-def _bucket(key: str) -> int:
-    """Return the bucket of QEMU's own dictionaries, whose order is the order of insertion here."""
-    data = key.encode("utf-8", "surrogatepass")
-    value = 0x238F13AF * len(data)
-    for i, byte in enumerate(data):
-        value += byte << (i * 5 % 24)
-    return (1103515243 * value + 12345) % 512
 
 
 class _Table:
@@ -102,14 +94,10 @@ class _Table:
         self.occupied = self.live
 
 
-def first_left(value: dict[str, Any], visited: Iterable[str]) -> str:
-    """Return the member that is found first among those of ``value`` that were not visited."""
+def first_left(inserted: Iterable[str], visited: Iterable[str]) -> str:
+    """Return the name that is found first when ``visited`` are removed from ``inserted``."""
     table = _Table()
-    members = list(value)
-    # Within a bucket the later member stands before the earlier one.
-    members.reverse()
-    members.sort(key=_bucket)
-    for key in members:
+    for key in inserted:
         table.add(key)
     for key in visited:
         table.remove(key)

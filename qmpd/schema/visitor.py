@@ -169,9 +169,10 @@ def _unexpected(
     stack: list[Frame], value: dict[str, Any], out: dict[str, Any], keyval: bool
 ) -> str:
     """Name the unknown member that QEMU stumbles over first."""
+    from qmpd.protocol.encoder import hash_order
     from qmpd.schema.glib import first_left
 
-    return wording.unexpected(_path(stack, first_left(value, out), keyval))
+    return wording.unexpected(_path(stack, first_left(hash_order(value), out), keyval))
 
 
 def _bare(name: Any) -> str:

@@ -31,6 +31,9 @@ DEFINITIONS: tuple[Command | Event, ...] = (
 COMMANDS: dict[str, Command] = {d.name: d for d in DEFINITIONS if isinstance(d, Command)}
 EVENTS: dict[str, Event] = {d.name: d for d in DEFINITIONS if isinstance(d, Event)}
 
+# Types of command-line options that no command has.
+OPTIONS = (control.MonitorOptions,)
+
 NAMESPACE: dict[str, object] = {
     **STRUCTS,
     "BlockdevRef": BlockdevRef,
@@ -40,4 +43,4 @@ NAMESPACE: dict[str, object] = {
 for _model in STRUCTS.values():
     _model.model_rebuild(_types_namespace=NAMESPACE)
 
-__all__ = ["COMMANDS", "DEFINITIONS", "EVENTS", "NAMESPACE"]
+__all__ = ["COMMANDS", "DEFINITIONS", "EVENTS", "NAMESPACE", "OPTIONS"]

@@ -29,6 +29,26 @@ class QmpCapabilities(Struct):
     """Capabilities to switch on for this connection."""
 
 
+class MonitorMode(Choice):
+    """Languages that a monitor can speak."""
+
+    READLINE = "readline"
+    CONTROL = "control"
+
+
+class MonitorOptions(Struct):
+    """A monitor to be set up, as the command line gives it."""
+
+    id: Opt[str] = None
+    """The monitor's name."""
+    mode: Opt[MonitorMode] = None
+    """The language, HMP or QMP."""
+    pretty: Opt[bool] = None
+    """Whether output is indented."""
+    chardev: str
+    """The character device that it talks through."""
+
+
 class VersionTriple(Struct):
     """A three-part version number."""
 

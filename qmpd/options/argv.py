@@ -1,0 +1,135 @@
+"""The command line: QEMU's options and the storage daemon's, checked, typed and in order.
+
+Both real programs first split the whole line into options. Then the system emulator reads
+the text of every option before it acts on any, and acts on them kind by kind; the storage
+daemon reads and acts on one after the other. Iterating a :class:`CommandLine` yields
+options in the order in which the program that is played acts on them, and reads no
+further ahead than that program does.
+"""
+
+from __future__ import annotations
+
+from qmpd.errors import QmpError
+from qmpd.options import known, readers, wording
+from qmpd.options.errors import BadOption, OptionError
+from qmpd.options.readers import Option
+from qmpd.options.split import SYSTEM, split
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+
+class CommandLine:
+    """A command line without the program's name.
+
+    ``program`` is the program that it asks qmpd to play, "system" or "storage-daemon".
+    The constructor and the iteration raise :class:`OptionError`. ``help`` and ``version``
+    tell that nothing else is wanted.
+    """
+
+    __slots__ = (
+        "_context", "_options", "daemonize", "help", "name", "pidfile", "program", "scenario",
+        "stopped", "storage", "version", "warnings",
+    )  # fmt: skip
+
+    def __init__(self, words: Sequence[str]) -> None:
+        """Split the line, tell which program is meant, and read what is read at once."""
+        self.daemonize = self.stopped = self.help = self.version = False
+        self.name: str | None = None
+        self.pidfile: str | None = None
+        self.scenario: str | None = None
+        self.storage = "host"
+        self.warnings: list[str] = []
+        found, self.program = split(words)
+        self._context = readers.Context(self.program == SYSTEM)
+        options = [Option(word.name, word.spelling, word.text) for word in found]
+        if self.program == SYSTEM:
+            self._options = self._read_all(options)
+        else:
+            # The storage daemon takes its settings before anything else.
+            for option in options:
+                self._set(option)
+            self._options = [option for option in options if option.kind not in _SETTINGS]
+
+    def __iter__(self) -> Iterator[Option]:
+        """Yield the options that set something up, ready to be acted on."""
+        if self.program != SYSTEM:
+            for option in self._options:
+                for part in self._read(option):
+                    yield self._build(part)
+            return
+        for kind in readers.SYSTEM_ORDER:
+            for option in self._options:
+                if option.kind == kind:
+                    yield self._build(option)
+
+    def _read_all(self, options: list[Option]) -> list[Option]:
+        found = []
+        for option in options:
+            self._set(option)
+            if self.help or self.version:
+                return []
+            found += self._read(option)
+        return found
+
+    def _set(self, option: Option) -> None:
+        if option.kind in _SETTINGS and not (self.help or self.version):
+            attribute, convert = _SETTINGS[option.kind]
+            setattr(self, attribute, self._guarded(option, lambda: convert(option.text)))
+
+    def _read(self, option: Option) -> list[Option]:
+        if option.kind in readers.READ:
+            read = readers.READ[option.kind]
+            made: list[Option] = self._guarded(option, lambda: read(self._context, option))
+            self._warn(option)
+            return made
+        if option.kind in known.LACKING:
+            instead = known.LACKING[option.kind]
+            raise OptionError(f"{option.spelling}: {wording.lacking(f'-{option.kind}', instead)}")
+        if not option.kind:
+            if self.program == SYSTEM:
+                text = wording.lacking("disk images as arguments", known.USE_BLOCKDEV)
+            else:
+                text = wording.UNEXPECTED_ARGUMENT
+            raise OptionError(f"{option.spelling}: {text}")
+        return []
+
+    def _build(self, option: Option) -> Option:
+        if option.kind in readers.BUILD:
+            build = readers.BUILD[option.kind]
+            self._guarded(option, lambda: build(self._context, option))
+        return option
+
+    def _guarded(self, option: Option, step: Callable[[], Any]) -> Any:
+        """Take a step; what it complains of becomes an error about the option."""
+        try:
+            return step()
+        except BadOption as bad:
+            raise OptionError(f"{option.spelling}: {bad.text}", bad.hint) from None
+        except QmpError as bad:
+            raise OptionError(f"{option.spelling}: {bad.desc}") from None
+
+    def _warn(self, option: Option) -> None:
+        for short, full in self._context.short_forms:
+            self.warnings.append(f"{option.spelling}: {wording.short_form(short)}")
+            self.warnings.append(wording.short_form_hint(full))
+        self._context.short_forms.clear()
+
+
+def _yes(_text: str) -> bool:
+    return True
+
+
+# Options that set up nothing themselves: the attribute that they set, and to what.
+_SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    known.DAEMONIZE: ("daemonize", _yes),
+    known.HELP: ("help", _yes),
+    known.NAME: ("name", readers.guest_name),
+    known.PIDFILE: ("pidfile", str),
+    known.SCENARIO: ("scenario", str),
+    known.STOPPED: ("stopped", _yes),
+    known.STORAGE: ("storage", readers.storage),
+    known.VERSION: ("version", _yes),
+}

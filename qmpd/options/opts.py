@@ -1,0 +1,101 @@
+"""QEMU's older option syntax, ``value,key=value,flag,noflag``, which never nests.
+
+``-chardev``, ``-mon``, ``-device``, ``-name`` and the system emulator's ``-object`` speak
+it. A bare word after the first item is a switch that is on, or off with ``no`` before it.
+"""
+
+from __future__ import annotations
+
+from qmpd.options import wording
+from qmpd.options.errors import BadOption
+from qmpd.options.keyval import take_value
+
+_TRUTHS = {"on", "yes", "true", "y", "off", "no", "false", "n"}
+_TRUE = {"on", "yes", "true", "y"}
+
+# What a parameter holds, in the tables of parameters below.
+STRING, SWITCH, NUMBER, SIZE = range(4)
+
+
+class Opts:
+    """One option's parameters in the order given; of equal names the last one counts."""
+
+    __slots__ = ("id", "items", "short_forms")
+
+    def __init__(self) -> None:
+        """Begin without parameters."""
+        self.id: str | None = None
+        self.items: list[tuple[str, str]] = []
+        self.short_forms: list[tuple[str, str]] = []
+
+    def get(self, name: str) -> str | None:
+        """Return a parameter's text, or ``None``."""
+        return dict(self.items).get(name)
+
+    def switch(self, name: str, default: bool = False) -> bool:
+        """Return a switch's position."""
+        value = self.get(name)
+        return default if value is None else is_on(value)
+
+
+def parse(text: str, implied: str, known: dict[str, int] | None = None) -> Opts:
+    """Parse option text; the first item may be the bare value of ``implied``.
+
+    ``known`` says which parameters there are; without it any are taken.
+    Raises :class:`BadOption`.
+    """
+    opts = Opts()
+    position, first = 0, True
+    while position < len(text):
+        name, value, position, short = _take_item(text, position, implied if first else "")
+        first = False
+        if short:
+            opts.short_forms.append((short, f"{name}={value}"))
+        if name == "id":
+            # The first one counts, as it is looked for before all others.
+            opts.id = value if opts.id is None else opts.id
+        else:
+            opts.items.append((name, value))
+    if opts.id is not None and not is_identifier(opts.id):
+        raise BadOption(wording.wrong_value("id", "an identifier"), wording.IDENTIFIER_HINT)
+    if known is not None:
+        for name, value in opts.items:
+            _check(name, value, known)
+    return opts
+
+
+def _take_item(text: str, position: int, implied: str) -> tuple[str, str, int, str]:
+    end = position
+    while end < len(text) and text[end] not in "=,":
+        end += 1
+    name = text[position:end]
+    if text[end : end + 1] == "=":
+        value, position = take_value(text, end + 1)
+        return name, value, position, ""
+    if implied:
+        value, position = take_value(text, position)
+        return implied, value, position, ""
+    if name.startswith("no"):
+        return name[2:], "off", end + 1, name
+    return name, "on", end + 1, name
+
+
+def _check(name: str, value: str, known: dict[str, int]) -> None:
+    if name not in known:
+        raise BadOption(wording.invalid_parameter(name))
+    kind = known[name]
+    if kind == SWITCH and value not in _TRUTHS:
+        raise BadOption(wording.wrong_value(name, "'on' or 'off'"))
+    if kind == NUMBER and not value.isdigit():
+        raise BadOption(wording.wrong_value(name, "a number"))
+
+
+def is_on(text: str) -> bool:
+    """Read a switch's position."""
+    return text in _TRUE
+
+
+def is_identifier(text: str) -> bool:
+    """Tell whether a text can name an object or device."""
+    rest = text.replace("-", "").replace(".", "").replace("_", "")
+    return text.isascii() and text[:1].isalpha() and rest.isalnum()

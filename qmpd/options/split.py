@@ -1,0 +1,121 @@
+"""A command line's words to options, and which program the line is meant for."""
+
+from __future__ import annotations
+
+from qmpd.options import known, wording
+from qmpd.options.errors import OptionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SYSTEM, STORAGE_DAEMON = "system", "storage-daemon"
+
+# Character devices that the system emulator's -monitor takes without any colon.
+_SHORT_DEVICES = {"none", "null", "stdio", "pty", "vc", "msmouse", "braille"}
+
+
+class Word:
+    """An option as the line has it, or a word that is none (then ``name`` is empty).
+
+    ``fault`` makes the sentence about a word that cannot stand, for the program that is meant.
+    """
+
+    __slots__ = ("joined", "lacks_argument", "name", "spelling", "text", "word")
+
+    def __init__(self, word: str, name: str, text: str = "") -> None:
+        """Keep the option as spelled, its name without dashes, and its argument."""
+        self.word = word
+        self.spelling = word
+        self.name = name
+        self.text = text
+        self.joined = False
+        self.lacks_argument = False
+
+
+def split(words: Sequence[str]) -> tuple[list[Word], str]:
+    """Return a line's options and the program it is meant for.
+
+    Raises :class:`OptionError` for the first option that does not exist, lacks its
+    argument, or has one it must not have.
+    """
+    found = list(_words(words))
+    program = _program(found)
+    for word in found:
+        fault = _fault(word, program)
+        if fault:
+            raise OptionError(fault)
+    return found, program
+
+
+def _words(words: Sequence[str]) -> list[Word]:
+    found = []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            found.append(Word(word, "", word))
+            continue
+        name = word.removeprefix("-").removeprefix("-")
+        name = known.ALIASES.get(name, name)
+        option = Word(word, name)
+        base, equals, text = name.partition("=")
+        if equals and word.startswith("--") and known.in_storage_daemon(base):
+            option.name, option.text, option.joined = base, text, True
+        elif known.takes_argument(name):
+            argument = next(rest, None)
+            option.lacks_argument = argument is None
+            option.text = argument or ""
+            option.spelling = word if argument is None else f"{word} {argument}"
+        found.append(option)
+    return found
+
+
+def _fault(word: Word, program: str) -> str:
+    """Return what is wrong with a word, or nothing."""
+    system = program == SYSTEM
+    if word.lacks_argument:
+        return wording.argument_required(word.word, system=system)
+    takes_argument = known.takes_argument(word.name)
+    if takes_argument is None or (system and word.joined):
+        return _no_such_option(word.word, system) if word.word.startswith("-") else ""
+    if word.joined and not takes_argument:
+        return wording.no_argument_allowed(f"--{word.name}")
+    return ""
+
+
+def _no_such_option(word: str, system: bool) -> str:
+    if system:
+        return wording.invalid_option(word)
+    if word.startswith("--"):
+        return wording.unrecognized_option(word)
+    return wording.invalid_letter(word[1:2])
+
+
+def _program(found: list[Word]) -> str:
+    """Tell which program a line is meant for: the system emulator unless all speaks against it."""
+    options = [word for word in found if word.name and known.takes_argument(word.name) is not None]
+    if any(known.is_system_only(word.name) for word in options):
+        return SYSTEM
+    ids = {
+        part.removeprefix("id=")
+        for word in options
+        if word.name == known.CHARDEV
+        for part in word.text.split(",")
+        if part.startswith("id=")
+    }
+    for word in options:
+        if word.joined or word.name in known.LACKING_STORAGE_DAEMON:
+            return STORAGE_DAEMON
+        if word.name == known.MONITOR and _names_chardev(word, ids):
+            return STORAGE_DAEMON
+    return SYSTEM
+
+
+def _names_chardev(word: Word, ids: set[str]) -> bool:
+    """Tell whether a --monitor has the storage daemon's meaning: it names a character device."""
+    first, comma, _ = word.text.partition(",")
+    if first.startswith(("{", "chardev=", "mode=")) or first in ids:
+        return True
+    if first in _SHORT_DEVICES or ":" in first:
+        return False
+    return bool(comma) or word.word.startswith("--")
