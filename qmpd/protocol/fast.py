@@ -33,6 +33,12 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+def _float(text: str) -> float:
+    if text.lstrip("-").startswith(("0e", "0E")):
+        raise ValueError  # QEMU has no exponent after a mere 0, see `lexer`
+    return float(text)
+
+
 def _constant(_text: str) -> None:
     raise ValueError  # NaN and Infinity are not QEMU's
 
@@ -48,7 +54,7 @@ class _Settings:
     strict = True
     object_hook = None
     object_pairs_hook = staticmethod(_object)
-    parse_float = float
+    parse_float = staticmethod(_float)
     parse_int = staticmethod(_integer)
     parse_constant = staticmethod(_constant)
 

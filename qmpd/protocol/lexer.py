@@ -94,8 +94,7 @@ _RULES = {
     _ZERO: (
         (_EVERY, INTEGER | _AGAIN),
         (_DIGIT, ERROR),
-        (b".", _POINT),
-        (_EXPONENT_MARK, _EXPONENT),
+        (b".", _POINT),  # but no exponent: 0e5 is the number 0 and the word e, and so on
     ),
     _DIGITS: (
         (_EVERY, INTEGER | _AGAIN),

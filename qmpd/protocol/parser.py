@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from qmpd.errors import QmpError
 from qmpd.protocol import lexer, literals, wording
+from qmpd.protocol.encoder import to_bytes
 from qmpd.protocol.fast import is_candidate, scan_object
 
 TYPE_CHECKING = False
@@ -255,7 +256,7 @@ def parse_string(text: str | bytes) -> Any:
     Raises `QmpError` as QEMU does for malformed, truncated, missing or second values.
     """
     parser = StreamParser()
-    parser.feed(text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape"))
+    parser.feed(text if isinstance(text, bytes) else to_bytes(text))
     value = _next_or_last(parser)
     if value is INCOMPLETE:
         raise QmpError(wording.NO_VALUE)

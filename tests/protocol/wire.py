@@ -94,7 +94,7 @@ class StorageDaemon:
         """The greeting and all answers to `stream` and the sentinel after it."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.connect(str(self._sockets["on" if pretty else "off"]))
-            client.setblocking(False)
+            client.setblocking(False)  # noqa: FBT003 - the standard library has it so
             return self._exchange(client, memoryview(stream + self.SENTINEL))
 
     def _exchange(self, client: socket.socket, unsent: memoryview) -> bytes:
@@ -113,7 +113,7 @@ class StorageDaemon:
 
     def _ended(self, output: bytearray) -> bool:
         marker = output.rfind(self.END)
-        return marker >= 0 and output.endswith(b"}\r\n") and b'"desc"' in output[marker:]
+        return marker >= 0 and output.endswith((b"}}\r\n", b"\r\n}\r\n"))
 
     def close(self) -> None:
         self._process.terminate()
