@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qmpd.testing.oracle.server import Server
-from qmpd.testing.oracle.start import Program, Side, real_is_installed
+from qmpd.testing.oracle.start import Ended, Program, Side, real_is_installed, run_to_end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 _ONLY = {"only_real": Side.REAL, "only_qmpd": Side.QMPD}
 
@@ -97,10 +97,9 @@ class Start:
         server = Server(self.side, self.dir, control, arguments, program=program, **options)
         return self._stack.enter_context(server)
 
-    def define(self, definitions: Sequence[str], *, program: Program) -> Server:
-        """Start a server with the node definitions given as option values."""
-        words = [word for text in definitions for word in (program.blockdev_option, text)]
-        return self(*words, program=program)
+    def refused(self, *arguments: str, program: Program = Program.STORAGE_DAEMON) -> Ended:
+        """Run a program whose command line is bad and return how it ended."""
+        return run_to_end(self.side, program, arguments, self.dir)
 
 
 @pytest.fixture
