@@ -61,6 +61,8 @@ class Driver:
     backing_file = ""
     """What the image's header says, in its own words."""
     backing_format = ""
+    highest_written = 0
+    """The offset behind the last byte ever written to this node."""
     auto_backing_file = ""
     """The name that the backing node has if it is the one from the header."""
 
@@ -115,6 +117,15 @@ class Driver:
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write ``data``; OSError says why not."""
         raise NotImplementedError
+
+    def write_zeroes(self, offset: int, length: int) -> None:
+        """Make a range read as zeros, without allocating where the format can."""
+        chunk = bytes(min(length, COPY_CHUNK))
+        end = offset + length
+        while offset < end:
+            size = min(end - offset, COPY_CHUNK)
+            self.pwrite(offset, memoryview(chunk)[:size])
+            offset += size
 
     def flush(self) -> None:
         """Make everything written so far durable."""

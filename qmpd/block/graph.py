@@ -65,6 +65,10 @@ class Graph:
         node.serial = self._serial
         self.nodes[node.name] = node
 
+    def forget(self, node: Node) -> None:
+        """Take back :meth:`add`."""
+        self.nodes.pop(node.name, None)
+
     def find(self, name: str) -> Node:
         """The node called ``name``.
 
@@ -116,7 +120,7 @@ class Graph:
                 edge, *parent.cumulative(), parent.flags
             )
         children, parents = parent.children, child.parents
-        parent.children = {**children, name: edge}
+        parent.children = {**children, parent.edge_key(name, child): edge}
         child.parents = [edge, *parents]
 
         def undo() -> None:

@@ -29,6 +29,11 @@ class Parent:
         """Name the parent in an error message."""
         raise NotImplementedError
 
+    def edge_key(self, name: str, child: Node) -> str:
+        """Under which key an edge stands in ``children``."""
+        del child
+        return name
+
     @property
     def label(self) -> str:
         """The name in the permission graph."""

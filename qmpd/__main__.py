@@ -1,0 +1,7 @@
+"""``python -m qmpd``."""
+
+import sys
+
+from qmpd.cli import main
+
+sys.exit(main())

@@ -1,0 +1,122 @@
+"""The filters that jobs put above a node, and how they are put there and taken away."""
+
+from __future__ import annotations
+
+from qmpd.block import options as opt
+from qmpd.block import permissions as p
+from qmpd.block.driver import UNALLOCATED, Driver, Extent
+from qmpd.block.graph import refresh
+from qmpd.block.node import Node
+from qmpd.block.transaction import Transaction
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmpd.block.graph import Graph
+    from qmpd.block.node import Edge
+    from qmpd.block.options import Flags
+
+
+class JobFilter(Driver):
+    """Sees everything as the filtered node below does; cannot be opened by a user."""
+
+    is_filter = True
+
+    def _below(self) -> Driver:
+        return self.node.children["backing"].child.driver
+
+    def length(self) -> int:
+        """The size of the node below."""
+        return self._below().length()
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Read below."""
+        return self._below().pread(offset, length)
+
+    def flush(self) -> None:
+        """Flush below."""
+        self._below().flush()
+
+    def extent(self, offset: int, length: int) -> Extent:
+        """Nothing is held here."""
+        del offset
+        return Extent(UNALLOCATED, length)
+
+
+class CommitTop(JobFilter):
+    """Above the top of an intermediate commit: asks for nothing, allows everything.
+
+    So the nodes above keep reading while consistent reads are taken away below.
+    """
+
+    name = "commit_top"
+
+    def edge_permissions(
+        self, edge: Edge, perm: int, shared: int, flags: Flags
+    ) -> tuple[int, int]:
+        """Nothing is needed."""
+        del edge, perm, shared, flags
+        return 0, p.ALL
+
+
+class MirrorTop(JobFilter):
+    """Above the active layer while it is committed; writes pass through."""
+
+    name = "mirror_top"
+    stopped = False
+
+    def edge_permissions(
+        self, edge: Edge, perm: int, shared: int, flags: Flags
+    ) -> tuple[int, int]:
+        """What the device needs, except consistent reads, which the job cannot promise."""
+        del edge, flags
+        if self.stopped:
+            return 0, p.ALL
+        return perm & ~p.CONSISTENT_READ, shared | p.WRITE
+
+
+def insert_filter(
+    graph: Graph, driver: JobFilter, above: Node, name: str | None, *, read_only: bool
+) -> Node:
+    """Put a filter between ``above`` and all its parents except jobs.
+
+    Raises:
+        QmpError: the name is malformed or taken, or a parent's link is frozen.
+    """
+    if name is None:
+        node_name = graph.generate_name()
+    else:
+        graph.check_name(name)
+        node_name = name
+    effective = {opt.READ_ONLY: read_only}
+    node = Node(node_name, driver, opt.Options({}, effective), opt.Flags(effective))
+    node.implicit = name is None
+    driver.node = node
+    with Transaction() as tx:
+        graph.add(node)
+        tx.on_abort(lambda: graph.forget(node))
+        moving = [edge for edge in above.parents if edge.parent.kind != "block-job"]
+        graph.attach(tx, node, above, "backing", p.ROLE_FILTERED | p.ROLE_PRIMARY)
+        for edge in reversed(moving):
+            graph.retarget(tx, edge, node)
+        refresh(tx, [node])
+    return node
+
+
+def replace_node(graph: Graph, old: Node, new: Node, *, keep: Node | None = None) -> None:
+    """Let all parents of ``old`` use ``new`` instead, except jobs and ``keep``.
+
+    Raises:
+        QmpError: a link is frozen or the permissions conflict.
+    """
+    with Transaction() as tx:
+        for edge in reversed(old.parents):
+            if edge.parent.kind != "block-job" and edge.parent is not keep:
+                graph.retarget(tx, edge, new)
+        refresh(tx, [new, old])
+
+
+def remove_filter(graph: Graph, node: Node) -> None:
+    """Take a filter out again: its parents use the node below."""
+    below = node.children["backing"].child
+    replace_node(graph, node, below, keep=node)
+    graph.collect([node])

@@ -1,0 +1,243 @@
+"""The qcow2 driver: an image's format logic between a node and its children."""
+
+from __future__ import annotations
+
+from qmpd.block import wording
+from qmpd.block.driver import DATA, UNALLOCATED, ZERO, Driver, Extent, WriteTargets, strerror
+from qmpd.block.drivers.qcow2 import types
+from qmpd.block.drivers.qcow2.image import Image
+from qmpd.errors import QmpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from qmpd.block.node import Node
+    from qmpd.block.options import Flags
+    from qmpd.block.transaction import Transaction
+
+_KINDS = {
+    types.UNALLOCATED: UNALLOCATED,
+    types.DATA: DATA,
+    types.ZERO: ZERO,
+    types.COMPRESSED: DATA,
+}
+
+
+class _ChildFile:
+    """The node's ``file`` child as the byte storage of an image."""
+
+    __slots__ = ("_node",)
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    @property
+    def driver(self) -> Driver:
+        return self._node.children["file"].child.driver
+
+    def pread(self, offset: int, length: int) -> bytes:
+        return self.driver.pread(offset, length)
+
+    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
+        self.driver.pwrite(offset, data)
+
+    def size(self) -> int:
+        return self.driver.size()
+
+    def truncate(self, size: int) -> None:
+        self.driver.truncate(size)
+
+    def flush(self) -> None:
+        self.driver.flush()
+
+
+class Qcow2Driver(Driver):
+    """One qcow2 image."""
+
+    name = "qcow2"
+    is_format = True
+    supports_backing = True
+    child_names = frozenset(("file", "backing", "data-file"))
+    open_children = ("file",)
+    mutable_options = frozenset(
+        (
+            "lazy-refcounts",
+            "pass-discard-request",
+            "pass-discard-snapshot",
+            "pass-discard-other",
+            "overlap-check",
+            "overlap-check.template",
+            "overlap-check.main-header",
+            "overlap-check.active-l1",
+            "overlap-check.active-l2",
+            "overlap-check.refcount-table",
+            "overlap-check.refcount-block",
+            "overlap-check.snapshot-table",
+            "overlap-check.inactive-l1",
+            "overlap-check.inactive-l2",
+            "overlap-check.bitmap-directory",
+            "cache-size",
+            "l2-cache-size",
+            "l2-cache-entry-size",
+            "refcount-cache-size",
+            "cache-clean-interval",
+        )
+    )
+
+    image: Image
+
+    # --- life --------------------------------------------------------------------------
+
+    def open(self, options: dict[str, Any]) -> None:
+        """Read the header.
+
+        Raises:
+            QmpError: the image is none, is broken or needs what qmpd lacks.
+        """
+        try:
+            self.image = Image.open(
+                _ChildFile(self.node),
+                writable=not self.node.flags.read_only,
+                lazy_refcounts=options.get("lazy-refcounts"),
+            )
+        except OSError as error:
+            file = self._file.exact_filename()
+            raise QmpError(wording.could_not_open(file, strerror(error))) from error
+        self.backing_file = self.auto_backing_file = self.image.backing_file
+        self.backing_format = self.image.backing_format
+
+    def close(self) -> None:
+        """Write everything back; an image whose storage fails stays as it is."""
+        try:
+            self.image.close()
+        except OSError as error:
+            from sys import stderr
+
+            stderr.write(f"qmpd: could not write back '{self.node.name}': {strerror(error)}\n")
+
+    def reopen_prepare(
+        self, tx: Transaction, options: dict[str, Any], flags: Flags
+    ) -> Iterable[str]:
+        """Write back before write access goes; take note when it comes.
+
+        Raises:
+            QmpError: the image cannot be written back, or is corrupt.
+        """
+        del options
+        image = self.image
+        was_read_only = self.node.flags.read_only
+        if flags.read_only and not was_read_only:
+            try:
+                image.set_writable(False)
+            except OSError as error:
+                raise QmpError(wording.flushing_failed(strerror(error))) from error
+            tx.on_abort(self._writable_again)
+        elif was_read_only and not flags.read_only:
+            image.refuse_if_corrupt()
+            tx.on_commit(self._writable_again)
+        return self.mutable_options
+
+    def _writable_again(self) -> None:
+        try:
+            self.image.set_writable(True)
+        except OSError as error:
+            # Too late to refuse: every write to the image will fail instead.
+            from sys import stderr
+
+            stderr.write(f"qmpd: '{self.node.name}' cannot be written: {strerror(error)}\n")
+
+    # --- data --------------------------------------------------------------------------
+
+    @property
+    def _file(self) -> Driver:
+        return self.node.children["file"].child.driver
+
+    def length(self) -> int:
+        """The virtual size in whole sectors."""
+        return self.image.virtual_size & ~511
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Read the guest's view: own clusters, below them the backing chain."""
+        from qmpd.block.chain import read
+
+        return read(self.node, offset, length)
+
+    def read_own(self, offset: int, length: int) -> bytes:
+        """Read a stretch that :meth:`extent` called data or zero."""
+        return self.image.read(offset, length)
+
+    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
+        """Write, allocating clusters as needed."""
+        self.image.write(offset, data, self.pread)
+
+    def flush(self) -> None:
+        """Write metadata back in the safe order and wait for the disk."""
+        if not self.node.flags.read_only:
+            self.image.flush()
+
+    def truncate(self, size: int) -> None:
+        """Grow the image."""
+        self.image.resize(size)
+
+    def extent(self, offset: int, length: int) -> Extent:
+        """What the image itself holds at ``offset``."""
+        found = self.image.map(offset, length)
+        extent = Extent(_KINDS[found.kind], found.length)
+        if found.kind == types.DATA and found.host_offset is not None:
+            place = self._file.locate(found.host_offset, found.length)
+            if place is not None:
+                extent.fd, extent.host_offset = place
+        return extent
+
+    def write_targets(self, offset: int, length: int) -> WriteTargets | None:
+        """Allocate clusters for a copy that goes around the image."""
+        file = self._file
+        if file.locate(0, length) is None:
+            return None
+        segments = self.image.prepare_write(offset, length, self.pread)
+        places = []
+        fd = -1
+        for segment in segments:
+            place = file.locate(segment.host_offset, segment.length)
+            if place is None:  # the storage changed its mind between two calls
+                self.image.abort_write(segments)
+                return None
+            fd = place[0]
+            places.append((segment.guest_offset, place[1], segment.length))
+        return WriteTargets(
+            fd,
+            places,
+            lambda: self.image.commit_write(segments),
+            lambda: self.image.abort_write(segments),
+        )
+
+    def update_backing(self, backing_file: str, backing_format: str) -> None:
+        """Rewrite the header with another backing file.
+
+        Raises:
+            OSError: EINVAL, the name is too long; ENOSPC, the header cluster is full.
+        """
+        self.image.update_backing(backing_file, backing_format)
+        self.backing_file = self.auto_backing_file = backing_file
+        self.backing_format = backing_format
+
+    # --- description -------------------------------------------------------------------
+
+    def describe(self, info: dict[str, Any]) -> None:
+        """Cluster size and what is special about the format."""
+        image = self.image
+        info["dirty-flag"] = image.dirty
+        info["cluster-size"] = image.cluster_size
+        data: dict[str, Any] = {"compat": "0.10", "refcount-bits": image.refcount_bits}
+        if image.version >= 3:
+            data = {
+                "compat": "1.1",
+                "lazy-refcounts": image.lazy_refcounts,
+                "corrupt": image.corrupt,
+                "extended-l2": image.extended_l2,
+                "refcount-bits": image.refcount_bits,
+            }
+        data["compression-type"] = image.compression_type
+        info["format-specific"] = {"type": "qcow2", "data": data}

@@ -1,0 +1,164 @@
+"""From a command line to a machine that is ready to run."""
+
+from __future__ import annotations
+
+import os
+
+from qmpd.block.driver import strerror
+from qmpd.block.opening import add_node
+from qmpd.errors import QmpError
+from qmpd.machine import Machine
+from qmpd.options import known
+from qmpd.options.errors import OptionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qmpd.devices import Names
+    from qmpd.monitor.chardev import Chardev
+    from qmpd.options.argv import CommandLine
+    from qmpd.options.chardev import Chardev as ChardevOption
+    from qmpd.options.readers import Option
+    from qmpd.storage.host import Storage
+
+
+def build(line: CommandLine) -> Machine:
+    """Do what the options say, in the order of the program that is played.
+
+    Raises:
+        OptionError: one of them cannot be done; nothing is left open.
+    """
+    machine = Machine(
+        program=line.program,
+        storage=_storage(line),
+        name=line.name or "",
+        paused=line.stopped,
+    )
+    try:
+        _Builder(machine).run(line)
+    except BaseException:
+        machine.close()
+        raise
+    return machine
+
+
+def _storage(line: CommandLine) -> Storage | None:
+    if line.scenario is None and line.storage == "host":
+        return None
+    from qmpd.scenario import Scenario, load
+
+    try:
+        scenario = load(line.scenario) if line.scenario is not None else Scenario()
+        return scenario.storage(line.storage)
+    except QmpError as error:
+        raise OptionError(f"--scenario {line.scenario}: {error.desc}") from error
+
+
+class _Builder:
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._chardevs: dict[str, Option] = {}
+        self._names: Names | None = None
+        self._acts: dict[str, Callable[[Option], None]] = {
+            known.OBJECT: self._object,
+            known.CHARDEV: self._chardev,
+            known.BLOCKDEV: self._blockdev,
+            known.MON: self._mon,
+            known.DEVICE: self._device,
+        }
+
+    def run(self, line: CommandLine) -> None:
+        for option in line:
+            act = self._acts.get(option.kind)
+            if act is None:
+                continue
+            try:
+                act(option)
+            except QmpError as error:
+                raise OptionError(f"{option.spelling}: {error.desc}") from error
+
+    def _object(self, option: Option) -> None:
+        self._machine.add_object(option.value["qom-type"], option.value["id"])
+
+    def _chardev(self, option: Option) -> None:
+        self._chardevs[option.value.id] = option
+
+    def _blockdev(self, option: Option) -> None:
+        add_node(self._machine.graph, option.value)
+
+    def _mon(self, option: Option) -> None:
+        device = option.value.chardev
+        if device.backend == "null":
+            return
+        made = self._chardevs[device.id]
+        try:
+            chardev = open_chardev(device)
+        except QmpError as error:
+            raise OptionError(f"{made.spelling}: {error.desc}") from error
+        self._machine.add_monitor(chardev, pretty=option.value.pretty)
+
+    def _device(self, option: Option) -> None:
+        from qmpd.devices import Names, plug
+
+        if self._names is None:
+            self._names = Names()
+        plug(self._machine, self._names, option.value)
+
+
+def open_chardev(device: ChardevOption) -> Chardev:
+    """Open the character device of a monitor.
+
+    Raises:
+        QmpError: it cannot be opened, or is of a kind that qmpd does not have.
+    """
+    from qmpd.monitor.chardev import SocketClient, SocketServer, Stdio
+
+    if device.backend == "stdio":
+        return Stdio()
+    if device.fd is not None:
+        if not device.fd.isdigit():
+            raise QmpError(f"File descriptor named '{device.fd}' has not been found")
+        return SocketServer(fd=int(device.fd), wait=device.wait)
+    if device.path is None:
+        raise QmpError("qmpd has no TCP sockets; use path= or fd=")
+    if device.server:
+        return SocketServer(path=device.path, wait=device.wait)
+    return SocketClient(device.path)
+
+
+class Pidfile:
+    """A locked file with the process's number, as QEMU writes it."""
+
+    __slots__ = ("_fd", "_path")
+
+    def __init__(self, path: str) -> None:
+        import fcntl
+
+        try:
+            fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise OptionError(f"cannot create PID file: {strerror(error)}") from error
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(fd)
+            raise OptionError("cannot create PID file: Cannot lock pid file") from error
+        self._fd, self._path = fd, os.path.abspath(path)
+        self.write()
+
+    def write(self) -> None:
+        """Write the number of this process (again, after a fork) and lock again."""
+        import fcntl
+
+        fcntl.lockf(self._fd, fcntl.LOCK_EX)
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def remove(self) -> None:
+        """Remove the file."""
+        try:
+            os.unlink(self._path)
+        except OSError:
+            pass  # somebody was faster
+        os.close(self._fd)

@@ -1,0 +1,78 @@
+"""The command line: ``qmpd`` and ``python -m qmpd``."""
+
+from __future__ import annotations
+
+import sys
+
+from qmpd.options.argv import CommandLine
+from qmpd.options.errors import OptionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = "qmpd"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run qmpd; returns the exit status.
+
+    Whatever is wrong at the start is one line on standard error and status 1.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        line = CommandLine(words)
+        for warning in line.warnings:
+            _say(f"warning: {warning}")
+        if line.help or line.version:
+            print(_about(version=line.version))
+            return 0
+        _run(line)
+    except OptionError as error:
+        _say(error.text)
+        if error.hint:
+            _say(error.hint, plain=True)
+        return 1
+    except KeyboardInterrupt:
+        return 1
+    return 0
+
+
+def _say(text: str, *, plain: bool = False) -> None:
+    sys.stderr.write(f"{text}\n" if plain else f"{PROGRAM}: {text}\n")
+
+
+def _about(*, version: bool) -> str:
+    from qmpd.options.usage import HELP
+
+    if not version:
+        return HELP
+    from importlib.metadata import version as installed
+
+    return f"qmpd version {installed('qmpd')}"
+
+
+def _run(line: CommandLine) -> None:
+    from qmpd import boot, serve
+
+    machine = boot.build(line)
+    pidfile = None
+    try:
+        if line.pidfile is not None:
+            pidfile = boot.Pidfile(line.pidfile)
+        if line.daemonize:
+            serve.daemonize()
+            if pidfile is not None:
+                pidfile.write()
+    except BaseException:
+        machine.close()
+        raise
+    try:
+        serve.run(machine)
+    finally:
+        if pidfile is not None:
+            pidfile.remove()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One small handler per QMP command, grouped as QEMU's manual groups them."""

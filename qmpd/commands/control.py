@@ -1,0 +1,89 @@
+"""Commands about the program itself: version, schema, run state, objects."""
+
+from __future__ import annotations
+
+from qmpd.commands.dispatch import Encoded
+from qmpd.errors import QmpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from qmpd.machine import Machine
+
+
+def query_version(machine: Machine) -> Encoded:
+    """The version of the QEMU that is played."""
+    if machine.encoded_version is None:
+        from qmpd.protocol.encoder import encode
+
+        machine.encoded_version = Encoded(encode(machine.version))
+    return machine.encoded_version
+
+
+def query_commands(machine: Machine) -> list[dict[str, str]]:
+    """The names of all commands."""
+    return [{"name": name} for name in machine.dispatcher.commands]
+
+
+def query_qmp_schema(machine: Machine) -> Encoded:
+    """The contract, as generated from the models."""
+    if machine.encoded_schema is None:
+        import json
+        from importlib.resources import files
+
+        from qmpd.protocol.encoder import encode
+
+        text = files("qmpd.schema").joinpath("qmp-schema.json").read_text("utf-8")
+        machine.encoded_schema = Encoded(encode(json.loads(text)[machine.program]))
+    return machine.encoded_schema
+
+
+def query_status(machine: Machine) -> dict[str, Any]:
+    """Whether the guest, which does not exist, runs."""
+    running = machine.run_state == "running"
+    return {"running": running, "singlestep": False, "status": machine.run_state}
+
+
+def query_name(machine: Machine) -> dict[str, str]:
+    """What ``-name`` said."""
+    return {"name": machine.name} if machine.name else {}
+
+
+def stop(machine: Machine) -> None:
+    """Pause the guest."""
+    if machine.run_state == "running":
+        machine.run_state = "paused"
+        machine.emit("STOP", None)
+
+
+def cont(machine: Machine) -> None:
+    """Let the guest run."""
+    if machine.run_state == "running":
+        machine.emit("STOP", None)  # observed: a second cont says both
+    machine.run_state = "running"
+    machine.emit("RESUME", None)
+
+
+def quit_machine(machine: Machine) -> None:
+    """End the program, in order."""
+    machine.quit("host-qmp-quit")
+
+
+def object_add(machine: Machine, arguments: dict[str, Any]) -> None:
+    """Make a user-created object; qmpd keeps its name and type only.
+
+    Raises:
+        QmpError: the id is taken.
+    """
+    machine.add_object(arguments["qom-type"], arguments["id"])
+
+
+def object_del(machine: Machine, id: str) -> None:  # noqa: A002 - the argument's wire name
+    """Remove a user-created object.
+
+    Raises:
+        QmpError: there is none of that id.
+    """
+    if machine.objects.pop(id, None) is None:
+        raise QmpError(f"object '{id}' not found")

@@ -1,0 +1,123 @@
+"""Executes requests: one at a time in the whole process, round-robin over monitors.
+
+A handler is synchronous. What it sets off besides its reply (a job's end, say) happens
+before the reply, as QEMU has it since 7.2.9.
+"""
+
+from __future__ import annotations
+
+from qmpd.commands.registry import commands_of
+from qmpd.errors import CommandNotFound, QmpError
+from qmpd.schema.visitor import keywords, visit_arguments
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from qmpd.commands.registry import Command
+    from qmpd.machine import Machine
+    from qmpd.protocol.messages import Request
+
+    Done = Callable[[Any, QmpError | None], None]
+
+
+class Encoded:
+    """A reply that is already in wire form."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+class Dispatcher:
+    """The one place where commands run."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.commands = commands_of(machine.program)
+        self._running = False
+        self._queue: list[tuple[Request, Done]] = []
+        self._later: list[Callable[[], None]] = []
+        self._drain_scheduled = False
+
+    # --- requests ----------------------------------------------------------------------
+
+    def submit(self, request: Request, done: Done) -> None:
+        """Execute ``request`` now or after those before it; ``done`` gets the outcome."""
+        if self._running:
+            self._queue.append((request, done))
+        else:
+            self._start(request, done)
+
+    def _start(self, request: Request, done: Done) -> None:
+        self._running = True
+        try:
+            command, arguments = self._check(request)
+        except QmpError as error:
+            self._end(done, None, error)
+            return
+        jobs = self.machine.jobs
+        if command.changes_graph and not jobs.quiet:
+            jobs.when_quiet(lambda: self._execute(command, arguments, request, done))
+        else:
+            self._execute(command, arguments, request, done)
+
+    def _check(self, request: Request) -> tuple[Command, dict[str, Any]]:
+        command = self.commands.get(request.command)
+        if command is None:
+            raise CommandNotFound(f"The command {request.command} has not been found")
+        if request.oob and not command.oob:
+            raise QmpError(f"The command {request.command} does not support OOB")
+        return command, visit_arguments(request.command, request.arguments)
+
+    def _execute(
+        self, command: Command, arguments: dict[str, Any], request: Request, done: Done
+    ) -> None:
+        value: Any = None
+        failure: QmpError | None = None
+        try:
+            handler = command.load()
+            if command.whole:
+                value = handler(self.machine, arguments)
+            elif arguments:
+                value = handler(self.machine, **keywords(request.command, arguments))
+            else:
+                value = handler(self.machine)
+        except QmpError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the daemon
+            failure = self._internal(request, error)
+        self.drain()
+        self._end(done, {} if value is None else value, failure)
+
+    @staticmethod
+    def _internal(request: Request, error: Exception) -> QmpError:
+        from sys import stderr
+
+        text = f"{type(error).__name__}: {error}"
+        stderr.write(f"qmpd: internal error in {request.command}: {text}\n")
+        return QmpError(f"Internal error: {text}")
+
+    def _end(self, done: Done, value: Any, failure: QmpError | None) -> None:
+        self._running = False
+        done(value, failure)
+        if self._queue and not self._running:
+            request, following = self._queue.pop(0)
+            self._start(request, following)
+
+    # --- what comes after --------------------------------------------------------------
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Do ``action`` when the present command is over, before its reply; else soon."""
+        self._later.append(action)
+        if not self._running and not self._drain_scheduled:
+            self._drain_scheduled = True
+            self.machine.scheduler.call_soon(self.drain)
+
+    def drain(self) -> None:
+        """Do everything that was put off, and what that puts off."""
+        self._drain_scheduled = False
+        while self._later:
+            self._later.pop(0)()

@@ -1,0 +1,95 @@
+"""Which function answers which command.
+
+A handler is called with the machine and the visited arguments by keyword (``job-id``
+becomes ``job_id``), except where the arguments are one open-ended object. Modules are
+imported at a command's first use: a greeting needs none of them.
+"""
+
+from __future__ import annotations
+
+from qmpd.schema.compiled import COMMANDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+class Command:
+    """How one command is executed.
+
+    ``changes_graph``: it has to wait until no job has a slice of work on the worker thread.
+    ``whole``: the arguments are passed as one dictionary.
+    """
+
+    __slots__ = ("changes_graph", "function", "handler", "module", "oob", "programs", "whole")
+
+    def __init__(
+        self,
+        module: str,
+        function: str,
+        *,
+        changes_graph: bool = False,
+        whole: bool = False,
+    ) -> None:
+        self.module = module
+        self.function = function
+        self.changes_graph = changes_graph
+        self.whole = whole
+        self.programs: tuple[str, ...] = ()
+        self.oob = False
+        self.handler: Callable[..., Any] | None = None
+
+    def load(self) -> Callable[..., Any]:
+        """Import the handler at its first use."""
+        if self.handler is None:
+            import importlib
+
+            module = importlib.import_module(f"qmpd.commands.{self.module}")
+            self.handler = getattr(module, self.function)
+        return self.handler
+
+
+def _jobs(*verbs: str) -> dict[str, Command]:
+    return {
+        f"{family}-{verb}": Command("jobs", f"{family}_{verb}".replace("-", "_"), changes_graph=True)
+        for verb in verbs
+        for family in ("job", "block-job")
+    }
+
+
+_TABLE: dict[str, Command] = {
+    "query-version": Command("control", "query_version"),
+    "query-commands": Command("control", "query_commands"),
+    "query-qmp-schema": Command("control", "query_qmp_schema"),
+    "query-status": Command("control", "query_status"),
+    "query-name": Command("control", "query_name"),
+    "quit": Command("control", "quit_machine"),
+    "stop": Command("control", "stop"),
+    "cont": Command("control", "cont"),
+    "object-add": Command("control", "object_add", whole=True),
+    "object-del": Command("control", "object_del"),
+    "blockdev-add": Command("blockdev", "blockdev_add", changes_graph=True, whole=True),
+    "blockdev-del": Command("blockdev", "blockdev_del", changes_graph=True),
+    "blockdev-reopen": Command("blockdev", "blockdev_reopen", changes_graph=True),
+    "block-commit": Command("commit", "block_commit", changes_graph=True),
+    **_jobs("pause", "resume", "cancel", "complete", "finalize", "dismiss"),
+    "block-job-set-speed": Command("jobs", "block_job_set_speed", changes_graph=True),
+    "query-jobs": Command("jobs", "query_jobs"),
+    "query-block-jobs": Command("jobs", "query_block_jobs"),
+    "query-block": Command("queries", "query_block"),
+    "query-named-block-nodes": Command("queries", "query_named_block_nodes"),
+    "query-blockstats": Command("stats", "query_blockstats"),
+    "x-debug-query-block-graph": Command("graph", "query_block_graph"),
+}
+
+
+def commands_of(program: str) -> dict[str, Command]:
+    """The commands that a program has, in the order in which it would list them."""
+    found: dict[str, Command] = {}
+    for name, (_, _, programs, oob) in COMMANDS.items():
+        command = _TABLE.get(name)
+        if command is not None and program in programs:
+            command.programs, command.oob = programs, oob
+            found[name] = command
+    return found

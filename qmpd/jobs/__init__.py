@@ -1,0 +1,1 @@
+"""Block jobs: their states, their pace, and what each kind does."""

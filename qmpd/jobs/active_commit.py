@@ -1,0 +1,267 @@
+"""Committing the active layer: a mirror into the base, then a pivot when asked to.
+
+Nothing writes to the active layer behind qmpd's back (its devices only hold permissions),
+so what was dirty at the start is all there is to copy.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from qmpd.block import permissions as p
+from qmpd.block.chain import allocated_above, chain
+from qmpd.block.driver import ZERO
+from qmpd.block.drivers.filters import MirrorTop, insert_filter, remove_filter, replace_node
+from qmpd.block.graph import refresh_loosely
+from qmpd.block.reopen import set_read_only
+from qmpd.errors import QmpError
+from qmpd.jobs import states
+from qmpd.jobs.blockjob import BATCH, CHUNK, BlockJob, Copied, as_errno, copy_step
+from qmpd.jobs.job import WAIT, Sleep, Work
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from qmpd.block.graph import Graph
+    from qmpd.block.node import Node, User
+    from qmpd.jobs.job import Run
+    from qmpd.jobs.manager import JobManager
+
+MIN_GRANULARITY, MAX_GRANULARITY = 4096, 65536
+
+
+class ActiveCommitJob(BlockJob):
+    """Copies the active layer into ``base`` and waits, ready, for the pivot."""
+
+    type = "commit"
+
+    def __init__(
+        self,
+        manager: JobManager,
+        graph: Graph,
+        job_id: str,
+        *,
+        device: Node,
+        base: Node,
+        filter_name: str | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(manager, graph, job_id, **common)
+        self.source = device
+        self.base = base
+        self.filter_name = filter_name
+        self.filter: Node | None = None
+        self.filter_driver = MirrorTop(graph)
+        self.should_complete = False
+        self._target: User | None = None
+        self._drained = False
+
+    # --- start -------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Set everything up and start, or leave everything as it was.
+
+        Raises:
+            QmpError: why not.
+        """
+        was_read_only = self.base.flags.read_only
+        if was_read_only:
+            set_read_only(self.graph, self.base, read_only=False)
+        try:
+            self._take_hold()
+        except QmpError:
+            if was_read_only:
+                try:
+                    set_read_only(self.graph, self.base, read_only=True)
+                except QmpError:
+                    pass  # the first error counts
+            raise
+        self.start()
+
+    def _take_hold(self) -> None:
+        source, base = self.source, self.base
+        self.filter = insert_filter(
+            self.graph, self.filter_driver, source, self.filter_name, read_only=False
+        )
+        created = False
+        try:
+            self.manager.create(self)
+            created = True
+            reading = p.CONSISTENT_READ | p.WRITE_UNCHANGED | p.WRITE
+            self.add_node("main node", self.filter, p.CONSISTENT_READ, reading)
+            self.check_speed()
+            self._hold_target(source, base)
+        except QmpError:
+            self.unfreeze()
+            self._drop_target()
+            if created:
+                self.manager.forget(self)
+            self._stop_filter()
+            remove_filter(self.graph, self.filter)
+            raise
+
+    def _hold_target(self, source: Node, base: Node) -> None:
+        perm = p.WRITE
+        if base.driver.length() < source.driver.length():
+            perm |= p.RESIZE
+        shared = p.WRITE_UNCHANGED | p.CONSISTENT_READ | p.WRITE
+        self._target = self.backend(base, perm, shared)
+        self.add_node("source", source, 0, p.ALL)
+        self.add_node("target", base, 0, p.ALL)
+        for node in chain(source):
+            if node is base:
+                break
+            if node is not source:
+                self.add_node("intermediate node", node, 0, p.WRITE | p.WRITE_UNCHANGED)
+        if self.filter is not None:
+            self.freeze(self.filter, base)
+
+    # --- work --------------------------------------------------------------------------
+
+    def run(self) -> Run:
+        """Find what to copy, copy it, get ready, and wait."""
+        size = self.source.driver.length()
+        if size == 0:
+            self._become_ready()
+        else:
+            if self.base.driver.length() < size:
+                yield Work(lambda: self.base.driver.truncate(size))
+            yield from self._copy_all(size)
+            if self.code or self.force_cancelled:
+                return
+            yield Work(self.base.driver.flush)
+            if self.force_cancelled:
+                return
+            self._become_ready()
+        while not self.should_complete and not self.cancel_requested:
+            yield WAIT
+        if not self.force_cancelled:
+            yield Work(self.base.driver.flush)
+        self._drained = True
+        self.pause_count += 1
+
+    def _copy_all(self, size: int) -> Run:
+        granule = self._granularity()
+        dirty: list[tuple[int, int]] = yield Work(lambda: self._find_dirty(size, granule))
+        self.total = sum(length for _, length in dirty)
+        delay = 0
+        for start, length in dirty:
+            offset = start
+            while offset < start + length:
+                yield Sleep(delay)
+                if self.force_cancelled:
+                    return
+                limit = min(CHUNK if self.rate.speed else BATCH, start + length - offset)
+                result: Copied = yield Work(self._copy(offset, limit))
+                delay = 0
+                if result.error:
+                    if self.error_action(result.operation, result.error) == "report":
+                        self.fail(result.error)
+                        return
+                    continue
+                offset += result.size
+                self.current += result.size
+                if result.copied:
+                    delay = self.rate.delay(self.manager.scheduler.now(), result.size)
+
+    def _granularity(self) -> int:
+        image = getattr(self.base.driver, "image", None)
+        cluster = getattr(image, "cluster_size", MAX_GRANULARITY)
+        return max(MIN_GRANULARITY, min(int(cluster), MAX_GRANULARITY))
+
+    def _find_dirty(self, size: int, granule: int) -> list[tuple[int, int]]:
+        """What lies above the base, in whole granules: (offset, length) in bytes."""
+        found: list[tuple[int, int]] = []
+        offset = 0
+        while offset < size:
+            layer, _, length = allocated_above(self.source, self.base, offset, size - offset)
+            if layer is not None:
+                start = offset - offset % granule
+                end = min(-(-(offset + length) // granule) * granule, size)
+                if found and start <= found[-1][0] + found[-1][1]:
+                    start = found.pop()[0]
+                found.append((start, end - start))
+            offset += length
+        return found
+
+    def _copy(self, offset: int, limit: int) -> Callable[[], Copied]:
+        def work() -> Copied:
+            try:
+                layer, extent, size = allocated_above(self.source, self.base, offset, limit)
+                if layer is not None and extent is not None and extent.kind == ZERO:
+                    self.base.driver.write_zeroes(offset, size)
+                    return Copied(size, copied=False)
+            except OSError as error:
+                failed = Copied(0, copied=True)
+                failed.operation, failed.error = "write", as_errno(error)
+                return failed
+            return copy_step(self.source, self.base, offset, limit)
+
+        return work
+
+    def _become_ready(self) -> None:
+        self.move(states.READY)
+        self.manager.emit("BLOCK_JOB_READY", self.manager.event_data(self))
+
+    # --- verbs -------------------------------------------------------------------------
+
+    def wants_force(self, *, force: bool) -> bool:
+        """Before READY, and behind it, every cancellation is one by force."""
+        return force or not states.is_ready(self.status)
+
+    def complete(self) -> bool:
+        """Pivot as soon as the job is not paused."""
+        self.should_complete = True
+        if not self.paused:
+            self.enter()
+        return True
+
+    # --- end ---------------------------------------------------------------------------
+
+    def prepare(self) -> int:
+        """Leave the device on the base, or on the source after a soft cancellation."""
+        return self._exit(pivot=self.should_complete and not self.cancel_requested)
+
+    def abort(self) -> None:
+        """Leave the device where it was."""
+        self._exit(pivot=False)
+
+    def _exit(self, *, pivot: bool) -> int:
+        flt, self.filter = self.filter, None
+        if flt is None:
+            return 0
+        code = 0
+        self.unfreeze()
+        self._drop_target()
+        self._stop_filter(flt)
+        if pivot:
+            if self.source.flags.read_only != self.base.flags.read_only:
+                try:
+                    set_read_only(self.graph, self.base, read_only=self.source.flags.read_only)
+                except QmpError:
+                    pass  # observed: the pivot goes on with the base as it is
+            try:
+                replace_node(self.graph, self.source, self.base)
+            except QmpError:
+                code = errno.EPERM
+        self.source.references += 1
+        self.remove_nodes()
+        remove_filter(self.graph, flt)
+        self.source.references -= 1
+        self.graph.collect([self.source])
+        if self._drained:
+            self._drained = False
+            self.pause_count -= 1
+        return code
+
+    def _stop_filter(self, flt: Node | None = None) -> None:
+        flt = flt or self.filter
+        self.filter_driver.stopped = True
+        if flt is not None:
+            refresh_loosely([flt])
+
+    def _drop_target(self) -> None:
+        self.drop_backend(self._target)
+        self._target = None

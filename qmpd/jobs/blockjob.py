@@ -1,0 +1,270 @@
+"""What all jobs on block nodes share: edges, blockers, backends, error policy, copying."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from qmpd.block import wording as block_wording
+from qmpd.block.chain import allocated_above
+from qmpd.block.driver import DATA, ZERO
+from qmpd.block.graph import refresh
+from qmpd.block.node import Blocker, User
+from qmpd.block.transaction import Transaction
+from qmpd.errors import QmpError
+from qmpd.jobs.job import Job
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from qmpd.block.graph import Graph
+    from qmpd.block.node import Edge, Node
+    from qmpd.jobs.manager import JobManager
+
+CHUNK = 512 * 1024
+"""Bytes per step when a rate limit or a lever needs steps."""
+
+BATCH = 4 << 20
+"""Bytes per step otherwise: long enough to be quick, short enough to stay responsive."""
+
+_NO_SPACE = (errno.ENOSPC,)
+
+
+class BlockJob(Job):
+    """A job with nodes."""
+
+    def __init__(
+        self,
+        manager: JobManager,
+        graph: Graph,
+        job_id: str,
+        *,
+        speed: int = 0,
+        on_error: str = "report",
+        auto_finalize: bool = True,
+        auto_dismiss: bool = True,
+    ) -> None:
+        super().__init__(
+            manager, job_id, speed=speed, auto_finalize=auto_finalize, auto_dismiss=auto_dismiss
+        )
+        self.graph = graph
+        self.on_error = on_error
+        self._edges: list[Edge] = []
+        self._blockers: list[tuple[Node, Blocker]] = []
+        self._frozen: list[Edge] = []
+
+    # --- nodes -------------------------------------------------------------------------
+
+    def add_node(self, name: str, node: Node, perm: int, shared: int) -> None:
+        """Take hold of a node: an edge, a blocker and a reference.
+
+        Raises:
+            QmpError: the permissions conflict with somebody's.
+        """
+        with Transaction() as tx:
+            edge = self.graph.attach(tx, self, node, name, 0, perm, shared)
+            refresh(tx, [node])
+        blocker = Blocker(block_wording.used_by_job(self.type), frozenset())
+        node.blockers = [blocker, *node.blockers]
+        node.references += 1
+        self._edges.append(edge)
+        self._blockers.append((node, blocker))
+
+    def remove_nodes(self) -> None:
+        """Let go of every node again."""
+        nodes = []
+        for node, blocker in self._blockers:
+            node.blockers = [other for other in node.blockers if other is not blocker]
+            node.references -= 1
+            nodes.append(node)
+        for edge in self._edges:
+            self.graph.detach_loosely(edge)
+        self._edges.clear()
+        self._blockers.clear()
+        self.graph.collect(nodes)
+
+    def free(self) -> None:
+        """The job is dismissed: its nodes are free."""
+        self.remove_nodes()
+
+    def backend(self, node: Node, perm: int, shared: int) -> User:
+        """Put a private backend on a node.
+
+        Raises:
+            QmpError: the permissions conflict with somebody's.
+        """
+        user = User()
+        with Transaction() as tx:
+            self.graph.add_user(tx, user, node, perm, shared)
+        return user
+
+    def drop_backend(self, user: User | None) -> None:
+        """Take a private backend away."""
+        if user is None:
+            return
+        self.graph.users.pop(user, None)
+        for edge in list(user.children.values()):
+            self.graph.detach_loosely(edge)
+            self.graph.collect([edge.child])
+
+    def freeze(self, top: Node, base: Node) -> None:
+        """Keep every link from ``top`` down to ``base`` as it is."""
+        from qmpd.block.chain import chain
+
+        for node in chain(top):
+            if node is base:
+                break
+            edge = node.children["backing" if node.backing or node.driver.is_filter else "file"]
+            edge.frozen += 1
+            self._frozen.append(edge)
+
+    def unfreeze(self) -> None:
+        """Let the links go."""
+        for edge in self._frozen:
+            edge.frozen -= 1
+        self._frozen.clear()
+
+    # --- errors ------------------------------------------------------------------------
+
+    def check_speed(self) -> None:
+        """Apply the speed that was asked for at the start.
+
+        Raises:
+            QmpError: it is negative.
+        """
+        self.set_speed(self.initial_speed)
+
+    def error_action(self, operation: str, code: int) -> str:
+        """Decide by the job's policy what an I/O error means, and tell everybody.
+
+        Returns:
+            ``report``, ``ignore`` or ``stop``; after ``stop`` the job is paused.
+        """
+        policy = self.on_error
+        action = policy
+        if policy in ("auto", "enospc"):
+            action = "stop" if code in _NO_SPACE else "report"
+        self.manager.emit(
+            "BLOCK_JOB_ERROR", {"device": self.id, "operation": operation, "action": action}
+        )
+        if action == "stop":
+            if not self.user_paused:
+                self.user_paused = True
+                self.pause_count += 1
+            if self.io_status == "ok":
+                self.io_status = "nospace" if code in _NO_SPACE else "failed"
+        return action
+
+
+class ReadError(OSError):
+    """Copying failed on the reading side."""
+
+
+def as_errno(error: OSError) -> int:
+    """The number of an error, EIO if it has none."""
+    return error.errno or errno.EIO
+
+
+class Copied:
+    """What one step did: bytes looked at, and whether any were copied."""
+
+    __slots__ = ("copied", "error", "operation", "size")
+
+    def __init__(self, size: int, *, copied: bool) -> None:
+        self.size = size
+        self.copied = copied
+        self.operation = ""
+        self.error = 0
+
+
+def copy_step(top: Node, base: Node, offset: int, limit: int) -> Copied:
+    """Copy the first stretch at ``offset`` that lies above ``base`` into ``base``.
+
+    Runs on the worker thread. An error is returned, not raised, with the side it is on.
+    """
+    try:
+        layer, extent, size = allocated_above(top, base, offset, limit)
+    except OSError as error:
+        return _failed("read", error)
+    if layer is None or extent is None:
+        return Copied(size, copied=False)
+    try:
+        if extent.kind == DATA and extent.fd >= 0 and _offload(base, offset, extent, size):
+            return Copied(size, copied=True)
+    except ReadError as error:
+        return _failed("read", error)
+    except OSError as error:
+        return _failed("write", error)
+    size = min(size, CHUNK)
+    try:
+        data = bytes(size) if extent.kind == ZERO else layer.driver.read_own(offset, size)
+    except OSError as error:
+        return _failed("read", error)
+    try:
+        base.driver.pwrite(offset, data)
+    except OSError as error:
+        return _failed("write", error)
+    return Copied(size, copied=True)
+
+
+def _failed(operation: str, error: OSError) -> Copied:
+    result = Copied(0, copied=True)
+    result.operation = operation
+    result.error = as_errno(error)
+    return result
+
+
+def _offload(base: Node, offset: int, extent: Any, size: int) -> bool:
+    """Let the kernel copy from file to file; False if that is not possible here."""
+    targets = base.driver.write_targets(offset, size)
+    if targets is None:
+        return False
+    try:
+        for at, host, length in targets.segments:
+            _copy_range(extent.fd, extent.host_offset + at - offset, targets.fd, host, length)
+    except OSError:
+        targets.abort()
+        raise
+    targets.finish()
+    return True
+
+
+_UNABLE = frozenset((errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM))
+
+
+def _copy_range(source: int, source_at: int, target: int, target_at: int, length: int) -> None:
+    done = 0
+    while done < length:
+        try:
+            size = os.copy_file_range(
+                source, target, length - done, source_at + done, target_at + done
+            )
+        except OSError as error:
+            if error.errno not in _UNABLE:
+                raise
+            size = _copy_buffer(source, source_at + done, target, target_at + done, length - done)
+        if size == 0:  # the source ends within a cluster: the rest is zero
+            os.pwrite(target, bytes(length - done), target_at + done)
+            return
+        done += size
+
+
+def _copy_buffer(source: int, source_at: int, target: int, target_at: int, length: int) -> int:
+    try:
+        data = os.pread(source, min(length, 256 * 1024), source_at)
+    except OSError as error:
+        raise ReadError(error.errno, error.strerror) from error
+    return os.pwrite(target, data, target_at)
+
+
+def check_no_blocker(node: Node, operation: str) -> None:
+    """Refuse an operation that somebody on the node does not allow.
+
+    Raises:
+        QmpError: ``Node 'x' is busy: …``.
+    """
+    reason = node.blocked(operation)
+    if reason is not None:
+        raise QmpError(block_wording.is_busy(node.name, reason))
+

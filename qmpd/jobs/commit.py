@@ -1,0 +1,241 @@
+"""Committing a layer that is not the active one (``block-commit`` with a ``top``).
+
+Order of steps at start, finalize, abort and clean-up as observed on QEMU 7.2, with two
+intended differences: the base is durable before the overlay's header points to it, and a
+header that cannot be written fails the job instead of the process.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from qmpd.block import permissions as p
+from qmpd.block.chain import chain
+from qmpd.block.drivers.filters import CommitTop, insert_filter, remove_filter, replace_node
+from qmpd.block.filename import filename
+from qmpd.block.node import Node
+from qmpd.block.reopen import set_read_only
+from qmpd.errors import QmpError
+from qmpd.jobs import wording
+from qmpd.jobs.blockjob import BATCH, CHUNK, BlockJob, Copied, as_errno, copy_step
+from qmpd.jobs.job import Sleep, Work
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from qmpd.block.graph import Graph
+    from qmpd.block.node import User
+    from qmpd.jobs.job import Run
+    from qmpd.jobs.manager import JobManager
+
+
+class CommitJob(BlockJob):
+    """Copies everything between ``base`` and ``top`` into ``base``, then drops it."""
+
+    type = "commit"
+
+    def __init__(
+        self,
+        manager: JobManager,
+        graph: Graph,
+        job_id: str,
+        *,
+        device: Node,
+        top: Node,
+        base: Node,
+        backing_file: str | None = None,
+        filter_name: str | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(manager, graph, job_id, **common)
+        self.device = device
+        self.top = top
+        self.base = base
+        self.backing_file = backing_file
+        self.filter_name = filter_name
+        self.filter: Node | None = None
+        self._writer: User | None = None
+        self._reader: User | None = None
+        self._base_was_read_only = base.flags.read_only
+
+    # --- start -------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Set everything up and start, or leave everything as it was.
+
+        Raises:
+            QmpError: why not; a job that existed already goes to ``null`` first.
+        """
+        if self.top is self.base:
+            raise QmpError(wording.SAME_FILES)
+        self.manager.create(self)
+        try:
+            self.add_node("main node", self.device, 0, p.ALL)
+            self.check_speed()
+            self._take_hold()
+        except QmpError:
+            self._undo_begin()
+            raise
+        self.start()
+
+    def _take_hold(self) -> None:
+        if self._base_was_read_only:
+            set_read_only(self.graph, self.base, read_only=False)
+        self.filter = insert_filter(
+            self.graph, CommitTop(self.graph), self.top, self.filter_name, read_only=True
+        )
+        for node in chain(self.top):
+            if node is self.base:
+                break
+            self.add_node("intermediate node", node, 0, p.WRITE | p.WRITE_UNCHANGED)
+        self.freeze(self.filter, self.base)
+        self.add_node("base", self.base, 0, p.ALL)
+        perm = p.CONSISTENT_READ | p.WRITE
+        if self.base.driver.length() < self.top.driver.length():
+            perm |= p.RESIZE
+        self._writer = self.backend(self.base, perm, p.CONSISTENT_READ | p.WRITE_UNCHANGED)
+        self._reader = self.backend(self.top, 0, p.ALL)
+
+    def _undo_begin(self) -> None:
+        self.unfreeze()
+        self._drop_writer()
+        self._drop_reader()
+        self._restore_base()
+        self.manager.forget(self)
+        if self.filter is not None:
+            remove_filter(self.graph, self.filter)
+            self.filter = None
+
+    # --- work --------------------------------------------------------------------------
+
+    def run(self) -> Run:
+        """Grow the base if it is smaller, then copy step by step."""
+        self.total = self.top.driver.length()
+        if self.base.driver.length() < self.total:
+            yield Work(lambda: self.base.driver.truncate(self.total))
+        offset, delay = 0, 0
+        while offset < self.total:
+            yield Sleep(delay)
+            if self.force_cancelled:
+                return
+            limit = min(self._step_size(), self.total - offset)
+            result: Copied = yield Work(self._copy(offset, limit))
+            if result.error:
+                if self.error_action(result.operation, result.error) == "report":
+                    self.fail(result.error)
+                    return
+                delay = 0
+                continue
+            offset += result.size
+            self.current = offset
+            delay = 0
+            if result.copied:
+                delay = self.rate.delay(self.manager.scheduler.now(), result.size)
+        yield Work(self.base.driver.flush)
+
+    def _step_size(self) -> int:
+        return CHUNK if self.rate.speed else BATCH
+
+    def _copy(self, offset: int, limit: int) -> Callable[[], Copied]:
+        return lambda: copy_step(self.top, self.base, offset, limit)
+
+    # --- end ---------------------------------------------------------------------------
+
+    def prepare(self) -> int:
+        """Switch the overlays to the base, then write it into their headers."""
+        self.unfreeze()
+        self._drop_writer()
+        flt = self.filter
+        if flt is None:
+            return errno.EIO
+        text = self.backing_file if self.backing_file is not None else filename(self.base)
+        overlays = [
+            edge.parent
+            for edge in flt.parents
+            if isinstance(edge.parent, Node) and edge.role & p.ROLE_COW
+        ]
+        inherits = _inherits_through(self.base, self.top)
+        try:
+            replace_node(self.graph, flt, self.base)
+        except QmpError as error:
+            self._complain(error.desc)
+            return errno.EIO
+        self.filter = None
+        code = 0
+        for overlay in reversed(overlays):
+            code = self._rewrite_header(overlay, text)
+            if code:
+                break
+        if not code and inherits:
+            self.base.inherits_from = self.top.inherits_from
+        self.graph.collect([flt])
+        return code
+
+    def _rewrite_header(self, overlay: Node, text: str) -> int:
+        read_only = overlay.flags.read_only
+        if read_only:
+            try:
+                set_read_only(self.graph, overlay, read_only=False)
+            except QmpError as error:
+                self._complain(error.desc)
+                return errno.EPERM
+        code = 0
+        try:
+            overlay.driver.update_backing(text, self.base.driver.name)
+        except OSError as error:
+            code = as_errno(error)
+            self._complain(wording.backing_link(error.strerror or str(error)))
+        if read_only:
+            self._read_only_again(overlay)
+        return code
+
+    def _read_only_again(self, node: Node) -> None:
+        try:
+            set_read_only(self.graph, node, read_only=True)
+        except QmpError:
+            pass  # the work is done; that the node stays writable is no failure of it
+
+    @staticmethod
+    def _complain(text: str) -> None:
+        from sys import stderr
+
+        stderr.write(f"qmpd: {text}\n")
+
+    def abort(self) -> None:
+        """Take the filter out; the chain is as before, what was copied stays copied."""
+        self.unfreeze()
+        self._drop_writer()
+        self.remove_nodes()
+        if self.filter is not None:
+            remove_filter(self.graph, self.filter)
+            self.filter = None
+
+    def clean(self) -> None:
+        """The base is read-only again if it was, and nobody reads the top any more."""
+        self._restore_base()
+        self._drop_reader()
+
+    def _restore_base(self) -> None:
+        if self._base_was_read_only and not self.base.flags.read_only:
+            self._read_only_again(self.base)
+
+    def _drop_writer(self) -> None:
+        self.drop_backend(self._writer)
+        self._writer = None
+
+    def _drop_reader(self) -> None:
+        self.drop_backend(self._reader)
+        self._reader = None
+
+
+def _inherits_through(node: Node, top: Node) -> bool:
+    while node is not top:
+        above = node.inherits_from
+        if above is None:
+            return False
+        node = above
+    return True
+
+

@@ -1,0 +1,258 @@
+"""All jobs of a machine: ids, groups that finish together, and the worker thread.
+
+The graph is touched only on the event loop. While a slice of a job's work is on the
+worker thread, whoever wants to change the graph waits for it (:meth:`when_quiet`).
+"""
+
+from __future__ import annotations
+
+import errno
+
+from qmpd.errors import DeviceNotActive, QmpError
+from qmpd.jobs import states, wording
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    from qmpd.jobs.job import Job
+
+    class Timer(Protocol):
+        """Something that was scheduled and can be called off."""
+
+        def cancel(self) -> None:
+            """It will not happen."""
+
+    class Scheduler(Protocol):
+        """Time and the worker thread, as the event loop offers them."""
+
+        def now(self) -> int:
+            """Nanoseconds of a clock that never goes back."""
+
+        def call_later(self, delay: int, action: Callable[[], None]) -> Timer:
+            """Call ``action`` on the loop in ``delay`` nanoseconds."""
+
+        def call_soon(self, action: Callable[[], None]) -> None:
+            """Call ``action`` on the loop in its next round."""
+
+        def submit(
+            self,
+            work: Callable[[], Any],
+            done: Callable[[Any, BaseException | None], None],
+        ) -> None:
+            """Call ``work`` on the worker thread, then ``done`` on the loop."""
+
+
+_FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_REST = _FIRST | frozenset("0123456789-._")
+
+
+def well_formed(name: str) -> bool:
+    """Whether ``name`` follows QEMU's rules for identifiers."""
+    return bool(name) and name[0] in _FIRST and _REST.issuperset(name)
+
+
+class JobManager:
+    """Every job, from its creation to its dismissal."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        emit: Callable[[str, dict[str, Any]], None],
+        later: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self.scheduler = scheduler
+        self.emit = emit
+        self.later = later
+        """Run an action after the present command, before its reply."""
+        self.jobs: dict[str, Job] = {}
+        """By id, oldest first."""
+        self._busy: set[Job] = set()
+        self._waiting: list[Callable[[], None]] = []
+        self._held: list[Callable[[], None]] = []
+        self.closed = False
+
+    # --- finding -----------------------------------------------------------------------
+
+    def find(self, job_id: str) -> Job:
+        """The job called ``job_id``.
+
+        Raises:
+            QmpError: there is none.
+        """
+        job = self.jobs.get(job_id)
+        if job is None:
+            raise QmpError(wording.JOB_NOT_FOUND)
+        return job
+
+    def find_block_job(self, job_id: str) -> Job:
+        """The same for commands that know only block jobs.
+
+        Raises:
+            DeviceNotActive: there is none.
+        """
+        job = self.jobs.get(job_id)
+        if job is None:
+            raise DeviceNotActive(wording.block_job_not_found(job_id))
+        return job
+
+    # --- life --------------------------------------------------------------------------
+
+    def create(self, job: Job) -> None:
+        """Enter a job under its id.
+
+        Raises:
+            QmpError: the id is malformed or taken.
+        """
+        if not well_formed(job.id):
+            raise QmpError(wording.invalid_id(job.id))
+        if job.id in self.jobs:
+            raise QmpError(wording.id_in_use(job.id))
+        self.jobs[job.id] = job
+        job.move(states.CREATED)
+
+    def forget(self, job: Job) -> None:
+        """A job that failed before its start, or was dismissed, is gone."""
+        job.free()
+        job.move(states.NULL)
+        self.jobs.pop(job.id, None)
+
+    def completed(self, job: Job) -> None:
+        """The work of ``job`` has ended, well or not."""
+        if self.closed:
+            return
+        if not job.code and job.force_cancelled:
+            job.fail(errno.ECANCELED)
+        if job.code:
+            self.when_quiet(lambda: self.abort(job))
+            return
+        job.move(states.WAITING)
+        job.move(states.PENDING)
+        if not job.auto_finalize:
+            self.emit("BLOCK_JOB_PENDING", {"type": job.type, "id": job.id})
+        else:
+            self.when_quiet(lambda: self.finalize(job))
+
+    def finalize(self, job: Job) -> None:
+        """Make the job's result final, or abort it when that fails."""
+        if job.status != states.PENDING:
+            return  # cancelled while it waited for another job's slice
+        code = job.prepare()
+        if code:
+            job.fail(code)
+            self.abort(job)
+        else:
+            self._conclude(job)
+
+    def abort(self, job: Job) -> None:
+        """End a job that failed or was cancelled."""
+        if job.status == states.CONCLUDED:
+            return
+        if not job.code:
+            job.fail(errno.ECANCELED)
+        job.move(states.ABORTING)
+        job.abort()
+        self._conclude(job)
+
+    def _conclude(self, job: Job) -> None:
+        job.clean()
+        if job.started:
+            self._tell_end(job)
+        job.move(states.CONCLUDED)
+        if job.auto_dismiss or not job.started:
+            self.forget(job)
+
+    def _tell_end(self, job: Job) -> None:
+        data: dict[str, Any] = self.event_data(job)
+        if job.force_cancelled:
+            self.emit("BLOCK_JOB_CANCELLED", data)
+            return
+        if job.error:
+            data["error"] = job.error
+        self.emit("BLOCK_JOB_COMPLETED", data)
+
+    @staticmethod
+    def event_data(job: Job) -> dict[str, Any]:
+        """What the block job events say of a job."""
+        return {
+            "type": job.type,
+            "device": job.id,
+            "len": job.total,
+            "offset": job.current,
+            "speed": job.rate.speed,
+        }
+
+    # --- the worker thread -------------------------------------------------------------
+
+    def submit(self, job: Job, work: Callable[[], Any]) -> None:
+        """Do a slice of a job's work on the worker thread."""
+        self._busy.add(job)
+
+        def done(value: Any, error: BaseException | None) -> None:
+            self._busy.discard(job)
+            if self.closed:
+                return
+
+            def deliver() -> None:
+                job.work_done(value, error)
+
+            if self._waiting:
+                self._held.append(deliver)
+                self._quiet()
+            else:
+                deliver()
+
+        self.scheduler.submit(work, done)
+
+    def when_quiet(self, action: Callable[[], None]) -> None:
+        """Call ``action`` when no slice is on the worker thread: at once, or soon."""
+        if not self._busy and not self._waiting:
+            action()
+        else:
+            self._waiting.append(action)
+            self._quiet()
+
+    def _quiet(self) -> None:
+        if self._busy:
+            return
+        while self._waiting:
+            self._waiting.pop(0)()
+        held, self._held = self._held, []
+        for deliver in held:
+            self.scheduler.call_soon(deliver)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the graph may be changed right now."""
+        return not self._busy
+
+    # --- the end -----------------------------------------------------------------------
+
+    def cancel_all(self, then: Callable[[], None]) -> None:
+        """Cancel every job by force; ``then`` is called when the last one has ended."""
+
+        def cancel() -> None:
+            for job in list(self.jobs.values()):
+                job.auto_dismiss = True
+                if job.status == states.CONCLUDED:
+                    self.forget(job)
+                elif job.status != states.ABORTING:
+                    job.cancel(force=True)
+            self._after_all(then)
+
+        self.when_quiet(cancel)
+
+    def _after_all(self, then: Callable[[], None]) -> None:
+        if self.jobs:
+            self.scheduler.call_later(1_000_000, lambda: self._after_all(then))
+        else:
+            then()
+
+    def close(self) -> None:
+        """Forget everything; results that still arrive go nowhere."""
+        self.closed = True
+        for job in list(self.jobs.values()):
+            job.discard()
+        self._waiting.clear()
+        self._held.clear()

@@ -1,0 +1,71 @@
+"""Every sentence about jobs that a client can see (texts observed on QEMU 7.2)."""
+
+from __future__ import annotations
+
+JOB_NOT_FOUND = "Job not found"
+ALREADY_PAUSED = "Job is already paused"
+NOT_PAUSED = "Can't resume a job that was not paused"
+SPEED_NEGATIVE = "Parameter 'speed' expects a non-negative value"
+NEED_ROOT_NODE = "Need a root block node"
+TOP_BOTH = "'top-node' and 'top' are mutually exclusive"
+BASE_BOTH = "'base-node' and 'base' are mutually exclusive"
+INTO_ITSELF = "cannot commit an image into itself"
+SAME_FILES = "Invalid files for merge: top and base are the same"
+NO_BASE = "There is no backimg image"
+BACKING_FILE_WITH_ACTIVE = "'backing-file' specified, but 'top' is the active layer"
+BACKING_FILE_WITH_WRITER = "'backing-file' specified, but 'top' has a writer on it"
+
+
+def refused_verb(job: str, status: str, verb: str) -> str:
+    """The job's state does not allow the verb."""
+    return f"Job '{job}' in state '{status}' cannot accept command verb '{verb}'"
+
+
+def block_job_not_found(job: str) -> str:
+    """No block job has that id."""
+    return f"Block job '{job}' not found"
+
+
+def paused(job: str) -> str:
+    """A soft cancel is refused while the user has paused the job."""
+    return f"The block job for device '{job}' is currently paused"
+
+
+def cannot_complete(job: str) -> str:
+    """The job has no manual completion, or was cancelled."""
+    return f"The active block job '{job}' cannot be completed"
+
+
+def invalid_id(job: str) -> str:
+    """The id breaks the rules for identifiers."""
+    return f"Invalid job ID '{job}'"
+
+
+def id_in_use(job: str) -> str:
+    """The id is taken until the job is dismissed."""
+    return f"Job ID '{job}' already in use"
+
+
+def device_not_found(device: str) -> str:
+    """The device of a job command is neither a drive nor a node."""
+    return f"Device '{device}' not found"
+
+
+def not_in_chain(node: str) -> str:
+    """A node is not below the device."""
+    return f"'{node}' is not in this backing file chain"
+
+
+def top_file_not_found(name: str) -> str:
+    """No layer has that file name."""
+    return f"Top image file {name} not found"
+
+
+def base_file_not_found(name: str) -> str:
+    """No layer below the top has that file name."""
+    return f"Can't find '{name}' in the backing chain"
+
+
+def backing_link(reason: str) -> str:
+    """The overlay's header could not be rewritten."""
+    return f"Could not update backing file link: {reason}"

@@ -1,0 +1,169 @@
+"""One emulated QEMU: storage, graph, jobs and monitors, built from parsed options.
+
+A process can hold many of them; they share nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmpd.block.graph import Graph
+from qmpd.block.transaction import Transaction
+from qmpd.commands.dispatch import Dispatcher
+from qmpd.errors import QmpError
+from qmpd.jobs.manager import JobManager
+from qmpd.monitor.monitor import Monitor
+from qmpd.monitor.reactor import Reactor
+from qmpd.storage.host import HostStorage
+from qmpd.storage.policy import AccessPolicy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from qmpd.block.node import Node, User
+    from qmpd.commands.dispatch import Encoded
+    from qmpd.monitor.chardev import Chardev
+    from qmpd.storage.host import Storage
+
+SYSTEM = "system"
+STORAGE_DAEMON = "storage-daemon"
+
+VERSION: dict[str, Any] = {
+    "qemu": {"major": 7, "minor": 2, "micro": 22},
+    "package": "Debian 1:7.2+dfsg-7+deb12u18+b3",
+}
+
+
+class Device:
+    """A guest device that uses a node: what queries say of it."""
+
+    __slots__ = ("removable", "user")
+
+    def __init__(self, user: User, *, removable: bool) -> None:
+        self.user = user
+        self.removable = removable
+
+    @property
+    def path(self) -> str:
+        """The device's QOM path."""
+        return self.user.name
+
+
+def _random_digits() -> Iterator[int]:
+    while True:
+        yield os.urandom(1)[0] % 100
+
+
+class Machine:
+    """A QEMU that has no guest.
+
+    Args:
+        program: ``system`` or ``storage-daemon``: which program's commands and events.
+        storage: where images are; the host's file system by default.
+        name: what ``-name`` says.
+        paused: start as with ``-S``.
+        digits: the two digits behind generated node names.
+    """
+
+    def __init__(
+        self,
+        *,
+        program: str = SYSTEM,
+        storage: Storage | None = None,
+        name: str = "",
+        paused: bool = False,
+        digits: Iterator[int] | None = None,
+    ) -> None:
+        self.program = program
+        self.name = name
+        self.version = VERSION
+        self.encoded_version: Encoded | None = None
+        self.encoded_schema: Encoded | None = None
+        self.run_state = "prelaunch" if paused else "running"
+        self.scheduler = Reactor()
+        self.storage = storage or HostStorage(AccessPolicy())
+        self.graph = Graph(self.storage, digits or _random_digits())
+        self.dispatcher = Dispatcher(self)
+        self.jobs = JobManager(self.scheduler, self.emit, self.dispatcher.later)
+        self.monitors: list[Monitor] = []
+        self.devices: dict[str, Device] = {}
+        """By QOM path, oldest first."""
+        self.objects: dict[str, str] = {}
+        """User-created objects: id to type."""
+        self.on_quit: Callable[[], None] | None = None
+        self._quitting = False
+        self._closed = False
+
+    # --- building ----------------------------------------------------------------------
+
+    def add_monitor(self, chardev: Chardev, *, pretty: bool = False) -> Monitor:
+        """Put a control monitor on a character device."""
+        monitor = Monitor(
+            self.scheduler, self.dispatcher, chardev, self.version, pretty=pretty
+        )
+        self.monitors.append(monitor)
+        return monitor
+
+    def add_object(self, kind: str, name: str) -> None:
+        """Note a user-created object.
+
+        Raises:
+            QmpError: the id is taken.
+        """
+        if name in self.objects:
+            raise QmpError(
+                f"attempt to add duplicate property '{name}' to object (type 'container')"
+            )
+        self.objects[name] = kind
+
+    def plug(
+        self, user: User, node: Node, perm: int, shared: int, *, removable: bool
+    ) -> None:
+        """Let a device use a node.
+
+        Raises:
+            QmpError: the permissions conflict with somebody's.
+        """
+        with Transaction() as tx:
+            self.graph.add_user(tx, user, node, perm, shared)
+        self.devices[user.name] = Device(user, removable=removable)
+
+    # --- events ------------------------------------------------------------------------
+
+    def emit(self, name: str, data: dict[str, Any] | None) -> None:
+        """Send an event to every monitor whose client has negotiated."""
+        wall = self.scheduler.wall()
+        for monitor in self.monitors:
+            monitor.send_event(name, data, wall)
+
+    # --- the end -----------------------------------------------------------------------
+
+    def quit(self, reason: str) -> None:
+        """End in order: tell why, cancel the jobs, then let ``on_quit`` take over."""
+        if self._quitting:
+            return
+        self._quitting = True
+        if self.program == SYSTEM:
+            self.emit("SHUTDOWN", {"guest": False, "reason": reason})
+        self.scheduler.call_soon(self._cancel_jobs)
+
+    def _cancel_jobs(self) -> None:
+        self.jobs.cancel_all(self._ended)
+
+    def _ended(self) -> None:
+        if self.on_quit is not None:
+            self.on_quit()
+
+    def close(self) -> None:
+        """Close monitors, nodes and storage; images are written back."""
+        if self._closed:
+            return
+        self._closed = True
+        self.jobs.close()
+        self.scheduler.close()
+        for monitor in self.monitors:
+            monitor.close()
+        self.graph.close()
+        self.storage.close()

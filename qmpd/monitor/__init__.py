@@ -1,0 +1,1 @@
+"""Monitors: listeners, connections, the event bus, and the event loop behind them."""

@@ -1,0 +1,218 @@
+"""One client of one monitor: bytes from and to descriptors.
+
+Requests are taken one at a time, a limited number per round of the event loop. While the
+client does not read its replies, no further request is taken from it. Events that nobody
+reads pile up to :data:`EVENT_LIMIT` bytes; then the client is disconnected, since it can
+no longer be told the truth (docs/divergences.md: QEMU's buffer has no bound).
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from qmpd.commands.dispatch import Dispatcher
+    from qmpd.errors import QmpError
+    from qmpd.monitor.reactor import Reactor
+    from qmpd.protocol.messages import Request
+    from qmpd.protocol.session import Session
+
+READ_SIZE = 65536
+REPLY_BACKLOG = 65536
+"""Unsent bytes above which no further request is taken."""
+EVENT_LIMIT = 8 << 20
+"""Unsent bytes above which an event disconnects the client."""
+ROUND = 64
+"""Requests per round of the loop."""
+OOB_QUEUE = 8
+"""In-band requests that may wait while out-of-band ones are read."""
+
+
+class Connection:
+    """A client, from its greeting to its end."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        session: Session,
+        dispatcher: Dispatcher,
+        fds: tuple[int, int],
+        closed: Callable[[], None],
+    ) -> None:
+        self._reactor = reactor
+        self._session = session
+        self._dispatcher = dispatcher
+        self._read_fd, self._write_fd = fds
+        self._closed = closed
+        self._out = bytearray()
+        self._waiting = False
+        self._queue: list[Request] = []
+        self._processing = False
+        self._reading = False
+        self._writing = False
+        self._eof = False
+        self._scheduled = False
+        self.open = True
+
+    def start(self) -> None:
+        """Greet and listen."""
+        os.set_blocking(self._read_fd, False)
+        os.set_blocking(self._write_fd, False)
+        self._write(self._session.greeting())
+        self._watch()
+
+    # --- input -------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Read exactly while there is room for what may come."""
+        wanted = not self._eof and not self._scheduled and self._can_take()
+        if wanted != self._reading:
+            self._reading = wanted
+            if wanted:
+                self._reactor.add_reader(self._read_fd, self._readable)
+            else:
+                self._reactor.remove_reader(self._read_fd)
+
+    def _can_take(self) -> bool:
+        if len(self._out) > REPLY_BACKLOG:
+            return False
+        return not self._waiting or (
+            self._session.oob_enabled and len(self._queue) < OOB_QUEUE
+        )
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._read_fd, READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self.close()
+            return
+        if data:
+            self._session.receive_data(data)
+        else:
+            self._eof = True
+        self._process()
+
+    def _process(self) -> None:
+        """Take requests until there are none, or it is somebody else's turn."""
+        self._scheduled = False
+        if not self.open or self._processing:
+            return
+        self._processing = True
+        budget = ROUND
+        exhausted = False
+        while self.open and self._can_take():
+            if budget == 0:
+                self._scheduled = True
+                self._reactor.call_soon(self._process)
+                break
+            budget -= 1
+            if self._queue and not self._waiting:
+                self._submit(self._queue.pop(0))
+                continue
+            item = self._session.next_item()
+            if item is None:
+                exhausted = True
+                break
+            if isinstance(item, bytes):
+                self._out += item
+            elif item.oob or not self._waiting:
+                self._submit(item)
+            else:
+                self._queue.append(item)
+        self._processing = False
+        self.flush()
+        if self.open:
+            if self._eof and exhausted and not self._waiting:
+                self._finish()
+            else:
+                self._watch()
+
+    def _submit(self, request: Request) -> None:
+        if not request.oob:
+            self._waiting = True
+
+        def done(value: Any, error: QmpError | None) -> None:
+            if not request.oob:
+                self._waiting = False
+            if not self.open:
+                return
+            if error is not None:
+                self._out += self._session.error(request, error)
+            elif value.__class__.__name__ == "Encoded":
+                self._out += self._session.reply_encoded(request, value.data)
+            else:
+                self._out += self._session.reply(request, value)
+            if not self._processing:
+                self._process()
+
+        self._dispatcher.submit(request, done)
+
+    # --- output ------------------------------------------------------------------------
+
+    def send_event(self, name: str, data: dict[str, Any] | None, wall: int) -> None:
+        """Tell the client of an event at ``wall`` ns since the epoch, if it negotiated."""
+        if not self.open:
+            return
+        line = self._session.event(
+            name, data, wall // 1_000_000_000, wall % 1_000_000_000 // 1000
+        )
+        if line is None:
+            return
+        if len(self._out) + len(line) > EVENT_LIMIT:
+            self.close()
+            return
+        self._out += line
+        if not self._processing:
+            self.flush()
+
+    def _write(self, data: bytes) -> None:
+        self._out += data
+        self.flush()
+
+    def flush(self) -> None:
+        """Send as much as the descriptor takes."""
+        out = self._out
+        while out and self.open:
+            try:
+                sent = os.write(self._write_fd, out)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                self.close()
+                return
+            del out[:sent]
+        if self.open and bool(out) != self._writing:
+            self._writing = bool(out)
+            if out:
+                self._reactor.add_writer(self._write_fd, self._writable)
+            else:
+                self._reactor.remove_writer(self._write_fd)
+
+    def _writable(self) -> None:
+        self.flush()
+        if not self._out:
+            self._process()
+
+    def _finish(self) -> None:
+        if not self._out:
+            self.close()
+
+    def close(self) -> None:
+        """Hang up and give the monitor back; what was not sent is lost."""
+        if not self.open:
+            return
+        self.open = False
+        if self._reading:
+            self._reactor.remove_reader(self._read_fd)
+        if self._writing:
+            self._reactor.remove_writer(self._write_fd)
+        os.close(self._read_fd)
+        if self._write_fd != self._read_fd:
+            os.close(self._write_fd)
+        self._closed()

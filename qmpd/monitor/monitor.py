@@ -1,0 +1,84 @@
+"""A monitor: where clients connect, one at a time, and what they are told.
+
+A second client may connect while the first one is there; it hears nothing, not even a
+greeting, until its turn comes (observed on QEMU 7.2).
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmpd.monitor.connection import Connection
+from qmpd.protocol.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from qmpd.commands.dispatch import Dispatcher
+    from qmpd.monitor.chardev import Chardev
+    from qmpd.monitor.reactor import Reactor
+
+
+class Monitor:
+    """One control monitor on one character device."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        dispatcher: Dispatcher,
+        chardev: Chardev,
+        version: dict[str, Any],
+        *,
+        pretty: bool = False,
+    ) -> None:
+        self._reactor = reactor
+        self._dispatcher = dispatcher
+        self.chardev = chardev
+        self._session = Session(version, oob=chardev.own_thread, pretty=pretty)
+        self.connection: Connection | None = None
+
+    def start(self) -> None:
+        """Take the client that is there already, or wait for one."""
+        fds = self.chardev.take_client()
+        if fds is not None:
+            self._serve(fds)
+        else:
+            self._listen()
+
+    def _listen(self) -> None:
+        if self.chardev.listening >= 0:
+            self._reactor.add_reader(self.chardev.listening, self._accept)
+
+    def _accept(self) -> None:
+        fds = self.chardev.accept()
+        if fds is not None:
+            self._reactor.remove_reader(self.chardev.listening)
+            self._serve(fds)
+
+    def _serve(self, fds: tuple[int, int]) -> None:
+        self._session.reset()
+        self.connection = Connection(
+            self._reactor, self._session, self._dispatcher, fds, self._client_gone
+        )
+        self.connection.start()
+
+    def _client_gone(self) -> None:
+        self.connection = None
+        self._listen()
+
+    def send_event(self, name: str, data: dict[str, Any] | None, wall: int) -> None:
+        """Pass an event on to the client, if there is one."""
+        if self.connection is not None:
+            self.connection.send_event(name, data, wall)
+
+    def close(self) -> None:
+        """Hang up, stop listening and remove the socket."""
+        listening, self.chardev.listening = self.chardev.listening, -1
+        if listening >= 0:
+            if self.connection is None:
+                self._reactor.remove_reader(listening)
+            os.close(listening)
+        if self.connection is not None:
+            self.connection.close()
+        self.chardev.remove()

@@ -1,0 +1,140 @@
+"""The event loop as qmpd uses it: descriptors, timers, and one worker thread.
+
+Any asyncio loop will do; uvloop is used when qmpd runs the loop itself. One worker thread
+is enough: bulk I/O is bound by the storage, and slices of several jobs take turns.
+"""
+
+from __future__ import annotations
+
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    import threading
+    from collections.abc import Callable
+    from queue import SimpleQueue
+    from typing import Any
+
+    from qmpd.jobs.manager import Timer
+
+    Task = tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]]
+
+
+class Reactor:
+    """Attached to an asyncio loop after construction; before that it only collects."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._soon: list[Callable[[], None]] = []
+        self._readers: dict[int, Callable[[], None]] = {}
+        self._tasks: SimpleQueue[Task | None] | None = None
+        self._thread: threading.Thread | None = None
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use ``loop`` from now on, and hand it what was collected."""
+        self._loop = loop
+        for fd, action in self._readers.items():
+            loop.add_reader(fd, action)
+        self._readers.clear()
+        for action in self._soon:
+            loop.call_soon(action)
+        self._soon.clear()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop; it must have been attached."""
+        if self._loop is None:
+            raise RuntimeError("the event loop has not been attached yet")
+        return self._loop
+
+    # --- time --------------------------------------------------------------------------
+
+    @staticmethod
+    def now() -> int:
+        """Nanoseconds of a clock that never goes back."""
+        return time.monotonic_ns()
+
+    @staticmethod
+    def wall() -> int:
+        """Nanoseconds since the epoch."""
+        return time.time_ns()
+
+    def call_later(self, delay: int, action: Callable[[], None]) -> Timer:
+        """Call ``action`` in ``delay`` nanoseconds."""
+        if delay <= 0:
+            return self.loop.call_soon(action)
+        return self.loop.call_later(delay / 1e9, action)
+
+    def call_soon(self, action: Callable[[], None]) -> None:
+        """Call ``action`` in the loop's next round."""
+        if self._loop is None:
+            self._soon.append(action)
+        else:
+            self._loop.call_soon(action)
+
+    # --- descriptors -------------------------------------------------------------------
+
+    def add_reader(self, fd: int, action: Callable[[], None]) -> None:
+        """Call ``action`` whenever ``fd`` can be read."""
+        if self._loop is None:
+            self._readers[fd] = action
+        else:
+            self._loop.add_reader(fd, action)
+
+    def remove_reader(self, fd: int) -> None:
+        """Stop watching ``fd`` for reading."""
+        if self._loop is None:
+            self._readers.pop(fd, None)
+        else:
+            self._loop.remove_reader(fd)
+
+    def add_writer(self, fd: int, action: Callable[[], None]) -> None:
+        """Call ``action`` whenever ``fd`` can be written."""
+        self.loop.add_writer(fd, action)
+
+    def remove_writer(self, fd: int) -> None:
+        """Stop watching ``fd`` for writing."""
+        self.loop.remove_writer(fd)
+
+    # --- the worker thread -------------------------------------------------------------
+
+    def submit(
+        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]
+    ) -> None:
+        """Call ``work`` on the worker thread, then ``done`` on the loop."""
+        if self._tasks is None:
+            import threading
+            from queue import SimpleQueue
+
+            self._tasks = SimpleQueue()
+            self._thread = threading.Thread(target=self._worker, name="qmpd-io", daemon=True)
+            self._thread.start()
+        self._tasks.put((work, done))
+
+    def _worker(self) -> None:
+        tasks = self._tasks
+        while tasks is not None:
+            task = tasks.get()
+            if task is None:
+                return
+            work, done = task
+            value: Any = None
+            failure: BaseException | None = None
+            try:
+                value = work()
+            except BaseException as error:  # noqa: BLE001 - handed to the one who asked
+                failure = error
+            try:
+                self.loop.call_soon_threadsafe(done, value, failure)
+            except RuntimeError:  # the loop has been closed under us
+                return
+
+    def close(self) -> None:
+        """Let the worker finish what it does and end it."""
+        if self._tasks is not None:
+            self._tasks.put(None)
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._tasks = None
