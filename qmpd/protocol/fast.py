@@ -83,7 +83,8 @@ def scan_object(text: str, start: int) -> tuple[dict[str, Any], int] | None:
         return None
     try:
         value, end = _scan(text, start)
-    except (StopIteration, ValueError, RecursionError):
+    except (StopIteration, ValueError, RecursionError, SystemError):
+        # SystemError: Python 3.11 has no exception to raise until `json` is imported.
         return None
     if end - start > _SHORT and _near_limits(text, start, end):
         return None

@@ -197,7 +197,8 @@ class StreamParser:
             return self._finish()
         if not self._tokens:
             return INCOMPLETE
-        self._fail(wording.PREMATURE_END)
+        if self._error is None:
+            self._error = QmpError(wording.PREMATURE_END)
         return self._finish()
 
     def _next_token(self) -> bool:
@@ -236,10 +237,6 @@ class StreamParser:
         if self._braces + self._brackets > lexer.MAX_NESTING:
             return wording.NESTING_LIMIT
         return ""
-
-    def _fail(self, sentence: str) -> None:
-        if self._error is None:
-            self._error = QmpError(sentence)
 
     def _finish(self) -> Any:
         """Hand out the outcome and start afresh."""

@@ -119,7 +119,7 @@ def test_values(value: Any, printed: bytes):
         ("\U0010fffd", "\\uDBFF\\uDFFD"),
         ("\ufffe\ufdd0\U0001ffff", "\\uFFFD\\uFFFD\\uFFFD"),
         ("\ufffd", "\\uFFFD"),
-        ("\ud800", "\\uFFFD"),
+        (chr(0xD800), "\\uFFFD"),
     ],
 )
 def test_strings(text: str, printed: str):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,3 +142,38 @@ def test_the_short_way_is_taken():
     first, position = fast.scan_object(text, 0) or ({}, 0)
     assert first == {"execute": "query-version", "id": 17}
     assert fast.scan_object(text, position) == ({"execute": "quit"}, len(text))
+
+
+HEAVY = {"typing", "enum", "re", "dataclasses", "json", "asyncio", "socket", "logging", "inspect"}
+
+ALONE = """
+import sys
+sys.path.insert(0, {root!r})
+from qmpd.protocol import parser
+loaded = {heavy!r} & set(sys.modules)
+assert not loaded, loaded
+stream = parser.StreamParser()
+for text in {texts!r}:
+    stream.feed(text + b"\\n")
+    try:
+        print(stream.next_value())
+    except parser.QmpError as error:
+        print(error.desc)
+"""
+
+
+def test_without_the_json_module():
+    """Nothing heavy is loaded to parse, and malformed text is no problem without it."""
+    texts = [b'{"a": 1,}', b'{"a" 1}', b'{"a": 1 2}', b"{'a': 2}", b'{"a": 3}']
+    root = str(Path(fast.__file__).parents[2])
+    script = ALONE.format(root=root, heavy=HEAVY, texts=texts)
+    result = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script], capture_output=True, check=True, text=True
+    )
+    assert result.stdout.splitlines() == [
+        "JSON parse error, expecting value",
+        "JSON parse error, missing : in object pair",
+        "JSON parse error, expected separator in dict",
+        "{'a': 2}",
+        "{'a': 3}",
+    ]
