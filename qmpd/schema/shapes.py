@@ -93,12 +93,12 @@ class Resolver:
         if get_origin(hint) is Annotated:
             hint, *rest = get_args(hint)
             marks = tuple(rest)
+        if features is not None:
+            features += [mark.name for mark in marks if isinstance(mark, Feature)]
         for mark in marks:
-            if isinstance(mark, Feature) and features is not None:
-                features.append(mark.name)
-            elif isinstance(mark, Builtin):
+            if isinstance(mark, Builtin):
                 return self._once(BuiltinShape(mark.name))
-            elif isinstance(mark, Alternate):
+            if isinstance(mark, Alternate):
                 return self._alternate(mark.name, hint)
         if get_origin(hint) is list:
             return self._list(get_args(hint)[0])
