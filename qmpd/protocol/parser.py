@@ -58,7 +58,7 @@ _BRACKETS = {lexer.LSQUARE: 1, lexer.RSQUARE: -1}
 
 
 class ValueBuilder:
-    """Builds one value from its tokens; `complete` once `value` is there."""
+    """Builds one value from its tokens: what is in `value` once brackets balance."""
 
     __slots__ = ("_expected", "_key", "_open", "value")
 
@@ -69,11 +69,6 @@ class ValueBuilder:
         self._key = ""
         # The containers around: (container, the key it will have, what was expected).
         self._open: list[tuple[Any, str, int]] = []
-
-    @property
-    def complete(self) -> bool:
-        """Whether no further token belongs to the value."""
-        return self._expected == _DONE
 
     def add(self, kind: int, text: bytes) -> None:
         """Take one token; raises `QmpError` for the first one that does not fit."""
