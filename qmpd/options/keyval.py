@@ -34,8 +34,9 @@ def parse(text: str, implied_key: str = "") -> dict[str, Any]:
             help_wanted = True
             position = after + 1
         elif is_bare and key and implied_key:
-            value, position = take_value(text, position)
-            tree[implied_key] = value
+            # Unlike other values it ends at the first comma, doubled or not.
+            tree[implied_key] = key
+            position = after + 1
         else:
             _check_key(key)
             if is_bare:

@@ -7,7 +7,7 @@ every option before it makes anything of the first one.
 from __future__ import annotations
 
 from qmpd.options import chardev, keyval, known, objects, opts, wording
-from qmpd.options.errors import BadOption
+from qmpd.options.errors import BadOption, OptionError
 from qmpd.protocol.parser import parse_string
 from qmpd.schema.visitor import visit
 
@@ -101,9 +101,17 @@ def _read_object(context: Context, option: Option) -> list[Option]:
         option.value = objects.build(context.enter(objects.parse(option.text), "object"))
     else:
         option.value = _visited("ObjectOptions", option.text, "qom-type")
-        if not opts.is_identifier(option.value["id"]):
-            raise BadOption(wording.wrong_value("id", "an identifier"), wording.IDENTIFIER_HINT)
     return [option]
+
+
+def _build_object(context: Context, option: Option) -> None:
+    if opts.is_identifier(option.value["id"]):
+        return
+    text = wording.wrong_value("id", "an identifier")
+    if context.system:
+        # By then the system emulator has forgotten which option it is about.
+        raise OptionError(text, wording.IDENTIFIER_HINT)
+    raise BadOption(text, wording.IDENTIFIER_HINT)
 
 
 def _read_chardev(context: Context, option: Option) -> list[Option]:
@@ -158,14 +166,22 @@ def _read_short(context: Context, option: Option, mode: dict[str, str]) -> list[
         name = option.text.removeprefix("chardev:")
     else:
         name = f"compat_monitor{context.short_monitors}"
-        given = chardev.parse_short(option.text)
-        if given is None:
-            raise BadOption(wording.device_parse_error(option.text))
+        given = _short_device(option.text)
         given.id = name
         made.append(Option(known.CHARDEV, option.spelling, option.text, given))
     context.short_monitors += 1
     made.append(Option(known.MON, option.spelling, option.text, {**mode, "chardev": name}))
     return made
+
+
+def _short_device(text: str) -> Opts:
+    try:
+        given = chardev.parse_short(text)
+    except BadOption:
+        given = None
+    if given is None:
+        raise BadOption(wording.device_parse_error(text))
+    return given
 
 
 def _build_monitor(context: Context, option: Option) -> None:
@@ -244,6 +260,7 @@ READ: dict[str, Callable[[Context, Option], list[Option]]] = {
 BUILD: dict[str, Callable[[Context, Option], None]] = {
     known.CHARDEV: _build_chardev,
     known.MON: _build_monitor,
+    known.OBJECT: _build_object,
     known.DEVICE: _build_device,
 }
 

@@ -142,7 +142,7 @@ _JSON_TYPES = {
     NUMBER: "number",
     NULL: "null",
 }
-_SPELLINGS = {BOOL: "'on' or 'off'", SIZE: "a size"}
+_SPELLINGS = {BOOL: "'on' or 'off'", SIZE: "size"}
 
 
 def _mismatch(
