@@ -15,6 +15,7 @@ MIB = 1 << 20
 
 _QCOW2_MAGIC = b"QFI\xfb"
 _TOOL_SECONDS = 60
+_PLACE = {"start", "length", "offset"}
 
 
 def _run(*words: str | Path, directory: Path, ok: Iterable[int] = (0,)) -> str:
@@ -152,30 +153,42 @@ def info(path: Path) -> dict[str, Any]:
     return result
 
 
-def inspect(path: Path) -> list[bytes]:
+def inspect(path: Path, *, layout: bool = True) -> list[bytes]:
     """Return what qemu-img says about one image that no server has open, a line a tool.
 
     That is ``info``, ``map`` and, for qcow2, ``check`` (counts, fragmentation and the
     end of the image), each as one line of JSON.
+
+    Args:
+        path: the image.
+        layout: whether to say at which offset of the file the data is.
     """
     fmt = image_format(path)
-    tools = [["info"], ["map"]] + ([["check"]] if fmt == "qcow2" else [])
+    tools = ["info", "map"] + (["check"] if fmt == "qcow2" else [])
     lines = []
-    for words in tools:
+    for tool in tools:
+        words = ["qemu-img", tool, "-f", fmt, "--output=json", path.name]
         # check ends with 2 or 3 for errors and leaks: that is a finding, not a failure
-        text = _run(
-            "qemu-img",
-            *words,
-            "-f",
-            fmt,
-            "--output=json",
-            path.name,
-            directory=path.parent,
-            ok=(0, 2, 3) if words == ["check"] else (0, 1),
-        )
-        value = json.dumps(json.loads(text)) if text.strip() else "null"
-        lines.append(f"{path.name} {words[0]} {value}\n".encode())
+        text = _run(*words, directory=path.parent, ok=(0, 2, 3) if tool == "check" else (0, 1))
+        value = json.loads(text) if text.strip() else None
+        if not layout:
+            value = _without_layout(value)
+        lines.append(f"{path.name} {tool} {json.dumps(value)}\n".encode())
     return lines
+
+
+def _without_layout(value: Any) -> Any:
+    """Drop file offsets from a map and join its extents again; drop a check's fragments."""
+    if isinstance(value, dict):
+        return {key: item for key, item in value.items() if key != "fragmented-clusters"}
+    joined: list[dict[str, Any]] = []
+    for extent in value or []:
+        kind = {key: item for key, item in extent.items() if key not in _PLACE}
+        if joined and kind == {k: i for k, i in joined[-1].items() if k not in _PLACE}:
+            joined[-1]["length"] += extent["length"]
+        else:
+            joined.append({"start": extent["start"], "length": extent["length"]} | kind)
+    return joined
 
 
 def guest_difference(one: Path, other: Path) -> str | None:
