@@ -51,7 +51,8 @@ class CommandLine:
             # The storage daemon takes its settings before anything else.
             for option in options:
                 self._set(option)
-            self._options = [option for option in options if option.kind not in _SETTINGS]
+            wanted = not (self.help or self.version)
+            self._options = [o for o in options if wanted and o.kind not in _SETTINGS]
 
     def __iter__(self) -> Iterator[Option]:
         """Yield the options that set something up, ready to be acted on."""

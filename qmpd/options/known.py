@@ -113,14 +113,12 @@ IGNORED_WITH_ARGUMENT = {
     "smbios",
     "smp",
     "spice",
-    "tb-size",
     "tpmdev",
     "usbdevice",
     "uuid",
     "vga",
     "virtfs",
     "vnc",
-    "watchdog",
     "watchdog-action",
     "xen-domid",
 }
@@ -159,8 +157,10 @@ OLD_WITH_ARGUMENT = {
     "smb",
     "soundhw",
     "startdate",
+    "tb-size",
     "tftp",
     "virtioconsole",
+    "watchdog",
     "writeconfig",
 }
 OLD_FLAGS = {

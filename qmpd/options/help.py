@@ -1,0 +1,39 @@
+"""The text of ``--help``."""
+
+from __future__ import annotations
+
+TEXT = """\
+Usage: qmpd [options]
+
+qmpd is QEMU's block layer as a test double: it speaks QMP, builds a graph of nodes and
+runs block jobs on real or imagined images. It takes the options of qemu-system-x86_64
+and of qemu-storage-daemon, with one dash or two, and plays the one whose options it is
+given. Options about anything but block devices are accepted and ignored.
+
+Nodes and devices
+  --blockdev [driver=]DRIVER,node-name=NAME[,...]   define a node (key=value or JSON)
+  --device TYPE[,drive=NODE][,id=ID][,...]          attach a guest device (key=value or JSON)
+  --object [qom-type=]TYPE,id=ID[,...]              make an object (key=value or JSON)
+
+Monitors
+  --chardev socket,id=ID,path=PATH[,server=on|off][,wait=on|off]
+  --chardev socket,id=ID,fd=FD[,server=on|off][,wait=on|off]
+  --chardev stdio,id=ID                             a channel for a monitor
+  --mon [chardev=]ID,mode=control[,pretty=on|off]   a QMP monitor (system emulator)
+  --qmp DEV, --qmp-pretty DEV                       both at once; DEV is unix:PATH,server=on,
+                                                    stdio, tcp:HOST:PORT or chardev:ID
+  --monitor [chardev=]ID[,pretty=on|off]            a QMP monitor (storage daemon)
+
+Process
+  -S                                                do not start the guest
+  --name NAME                                       what query-name returns
+  --daemonize                                       go to the background once set up
+  --pidfile FILE                                    write the process ID to FILE
+  --help, -h                                        show this text
+  --version, -V                                     show the version
+
+Test double
+  --storage host|memory                             keep images in files (as QEMU does), or
+                                                    in memory until the end of the process
+  --scenario FILE                                   read levers for a test from FILE
+"""
