@@ -110,7 +110,7 @@ class Introspection:
             entry["tag"] = shape.tag
             entry["variants"] = [
                 {"case": case, "type": self._use(shape.variants.get(case, self._empty))}
-                for case in _cases(shape)
+                for case in shape.cases()
             ]
         return _with_features(entry, shape.features)
 
@@ -119,13 +119,6 @@ class Introspection:
         if member.optional:
             entry["default"] = None
         return _with_features(entry, member.features)
-
-
-def _cases(shape: ObjectShape) -> list[str]:
-    """Return a union's cases: those that add members, then the tag's other values."""
-    tag = next(member.shape for member in shape.members if member.name == shape.tag)
-    values = tag.values if isinstance(tag, EnumShape) else []
-    return [*shape.variants, *(value for value in values if value not in shape.variants)]
 
 
 def _with_features(entry: dict[str, Any], features: list[str] | tuple[str, ...]) -> dict[str, Any]:

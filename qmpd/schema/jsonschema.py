@@ -68,13 +68,14 @@ class Document:
             return {"description": shape.doc, **self._closed(shape.members)}
         return {
             "description": shape.doc,
-            "oneOf": [self._branch(shape, case, branch) for case, branch in shape.variants.items()],
+            "oneOf": [self._branch(shape, case) for case in shape.cases()],
         }
 
-    def _branch(self, shape: ObjectShape, case: str, branch: ObjectShape) -> dict[str, Any]:
-        closed = self._closed([*shape.members, *branch.members])
+    def _branch(self, shape: ObjectShape, case: str) -> dict[str, Any]:
+        branch = shape.variants.get(case)
+        closed = self._closed([*shape.members, *(branch.members if branch else ())])
         closed["properties"][shape.tag] = {"const": case}
-        return {"title": case, "description": branch.doc, **closed}
+        return {"title": case, "description": branch.doc if branch else "", **closed}
 
     def _closed(self, members: list[Member]) -> dict[str, Any]:
         return {

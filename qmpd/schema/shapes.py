@@ -79,6 +79,12 @@ class ObjectShape(Shape):
     tag: str | None = None
     variants: dict[str, "ObjectShape"] = field(default_factory=dict)
 
+    def cases(self) -> list[str]:
+        """Return a union's cases: those that add members, then the tag's other values."""
+        tag = next(member.shape for member in self.members if member.name == self.tag)
+        values = tag.values if isinstance(tag, EnumShape) else []
+        return [*self.variants, *(value for value in values if value not in self.variants)]
+
 
 class Resolver:
     """Turns type hints into shapes; asking twice gives the same shape object."""

@@ -124,8 +124,10 @@ def our_fault(command: str, arguments: dict[str, Any]) -> str | None:
 def is_visit_fault(text: str) -> bool:
     """Whether a sentence can only come from the check of arguments."""
     return text.startswith("Invalid parameter type") or (
-        (text.startswith("Parameter '")
-        and ("' is missing" in text or "' is unexpected" in text or "' does not acc" in text))
+        (
+            text.startswith("Parameter '")
+            and ("' is missing" in text or "' is unexpected" in text or "' does not acc" in text)
+        )
         or (" expects " in text and not text.endswith(" an identifier"))
     )
 

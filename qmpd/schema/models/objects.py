@@ -2,6 +2,7 @@
 
 from typing import Annotated, ClassVar
 
+from qmpd.schema.models import guest_objects as guest
 from qmpd.schema.models.kinds import (
     DEPRECATED,
     UNSTABLE,
@@ -21,18 +22,37 @@ from qmpd.schema.models.kinds import (
 class ObjectType(Choice):
     """Types that object-add can make."""
 
+    AUTHZ_LIST = "authz-list"
+    AUTHZ_LISTFILE = "authz-listfile"
+    AUTHZ_PAM = "authz-pam"
+    AUTHZ_SIMPLE = "authz-simple"
+    CRYPTODEV_BACKEND = "cryptodev-backend"
+    CRYPTODEV_BACKEND_BUILTIN = "cryptodev-backend-builtin"
+    CRYPTODEV_BACKEND_LKCF = "cryptodev-backend-lkcf"
+    CRYPTODEV_VHOST_USER = "cryptodev-vhost-user"
+    DBUS_VMSTATE = "dbus-vmstate"
+    INPUT_LINUX = "input-linux"
     IOTHREAD = "iothread"
     MAIN_LOOP = "main-loop"
+    MEMORY_BACKEND_EPC = "memory-backend-epc"
     MEMORY_BACKEND_FILE = "memory-backend-file"
     MEMORY_BACKEND_MEMFD = "memory-backend-memfd"
     MEMORY_BACKEND_RAM = "memory-backend-ram"
+    PEF_GUEST = "pef-guest"
     PR_MANAGER_HELPER = "pr-manager-helper"
     RNG_BUILTIN = "rng-builtin"
     RNG_EGD = "rng-egd"
     RNG_RANDOM = "rng-random"
     SECRET = "secret"  # noqa: S105 - the name of a type
     SECRET_KEYRING = "secret_keyring"  # noqa: S105 - the name of a type
+    SEV_GUEST = "sev-guest"
+    THREAD_CONTEXT = "thread-context"
+    S390_PV_GUEST = "s390-pv-guest"
     THROTTLE_GROUP = "throttle-group"
+    TLS_CREDS_ANON = "tls-creds-anon"
+    TLS_CREDS_PSK = "tls-creds-psk"
+    TLS_CREDS_X509 = "tls-creds-x509"
+    TLS_CIPHER_SUITES = "tls-cipher-suites"
 
 
 class EventLoopBaseProperties(Struct):
@@ -99,6 +119,10 @@ class MemoryBackendProperties(Struct):
 
 class MemoryBackendRamProperties(MemoryBackendProperties):
     """Anonymous memory."""
+
+
+class MemoryBackendEpcProperties(MemoryBackendProperties):
+    """Memory of an SGX enclave."""
 
 
 class MemoryBackendFileProperties(MemoryBackendProperties):
@@ -291,8 +315,19 @@ class ObjectOptions(FlatUnion):
 
     tag: ClassVar[str] = "qom-type"
     variants: ClassVar[dict[str, type[Struct]]] = {
+        "authz-list": guest.AuthZListProperties,
+        "authz-listfile": guest.AuthZListFileProperties,
+        "authz-pam": guest.AuthZPAMProperties,
+        "authz-simple": guest.AuthZSimpleProperties,
+        "cryptodev-backend": guest.CryptodevBackendProperties,
+        "cryptodev-backend-builtin": guest.CryptodevBackendProperties,
+        "cryptodev-backend-lkcf": guest.CryptodevBackendProperties,
+        "cryptodev-vhost-user": guest.CryptodevVhostUserProperties,
+        "dbus-vmstate": guest.DBusVMStateProperties,
+        "input-linux": guest.InputLinuxProperties,
         "iothread": IothreadProperties,
         "main-loop": MainLoopProperties,
+        "memory-backend-epc": MemoryBackendEpcProperties,
         "memory-backend-file": MemoryBackendFileProperties,
         "memory-backend-memfd": MemoryBackendMemfdProperties,
         "memory-backend-ram": MemoryBackendRamProperties,
@@ -302,7 +337,13 @@ class ObjectOptions(FlatUnion):
         "rng-random": RngRandomProperties,
         "secret": SecretProperties,
         "secret_keyring": SecretKeyringProperties,
+        "sev-guest": guest.SevGuestProperties,
+        "thread-context": guest.ThreadContextProperties,
         "throttle-group": ThrottleGroupProperties,
+        "tls-creds-anon": guest.TlsCredsAnonProperties,
+        "tls-creds-psk": guest.TlsCredsPskProperties,
+        "tls-creds-x509": guest.TlsCredsX509Properties,
+        "tls-cipher-suites": guest.TlsProperties,
     }
 
     qom_type: ObjectType
