@@ -76,7 +76,7 @@ class _Builder:
             try:
                 act(option)
             except QmpError as error:
-                raise OptionError(f"{option.spelling}: {error.desc}") from error
+                raise OptionError(f"{option.spelling}: {error.desc}", error.hint) from error
 
     def _object(self, option: Option) -> None:
         self._machine.add_object(option.value["qom-type"], option.value["id"])

@@ -16,13 +16,17 @@ from __future__ import annotations
 
 
 class QmpError(Exception):
-    """A request failed; ``str()`` of it is the ``desc`` member of the reply."""
+    """A request failed; ``str()`` of it is the ``desc`` member of the reply.
+
+    ``hint`` is advice for somebody at a command line; it never goes over the wire.
+    """
 
     error_class = "GenericError"
 
-    def __init__(self, desc: str) -> None:
+    def __init__(self, desc: str, hint: str = "") -> None:
         super().__init__(desc)
         self.desc = desc
+        self.hint = hint
 
 
 class CommandNotFound(QmpError):  # noqa: N818 - the name is QEMU's error class

@@ -100,9 +100,7 @@ class Machine:
 
     def add_monitor(self, chardev: Chardev, *, pretty: bool = False) -> Monitor:
         """Put a control monitor on a character device."""
-        monitor = Monitor(
-            self.scheduler, self.dispatcher, chardev, self.version, pretty=pretty
-        )
+        monitor = Monitor(self.scheduler, self.dispatcher, chardev, self.version, pretty=pretty)
         self.monitors.append(monitor)
         return monitor
 
@@ -118,9 +116,7 @@ class Machine:
             )
         self.objects[name] = kind
 
-    def plug(
-        self, user: User, node: Node, perm: int, shared: int, *, removable: bool
-    ) -> None:
+    def plug(self, user: User, node: Node, perm: int, shared: int, *, removable: bool) -> None:
         """Let a device use a node.
 
         Raises:

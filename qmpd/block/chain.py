@@ -109,4 +109,3 @@ def read(top: Node, offset: int, length: int) -> bytes:
             parts.append(layer.driver.read_own(offset, size))
         offset += size
     return parts[0] if len(parts) == 1 else b"".join(parts)
-

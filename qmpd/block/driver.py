@@ -87,9 +87,7 @@ class Driver:
 
     # --- permissions -------------------------------------------------------------------
 
-    def edge_permissions(
-        self, edge: Edge, perm: int, shared: int, flags: Flags
-    ) -> tuple[int, int]:
+    def edge_permissions(self, edge: Edge, perm: int, shared: int, flags: Flags) -> tuple[int, int]:
         """What the node asks of a child when that much is asked of itself."""
         if edge.role & p.ROLE_FILTERED:
             return p.of_filter(perm, shared)
@@ -132,6 +130,10 @@ class Driver:
         for edge in self.node.children.values():
             if not edge.role & p.ROLE_COW:
                 edge.child.driver.flush()
+
+    def note_written(self, end: int) -> None:
+        """Bytes up to ``end`` have been written, by whatever way."""
+        self.highest_written = max(self.highest_written, end)
 
     def truncate(self, size: int) -> None:
         """Change the size to ``size`` bytes."""
@@ -223,6 +225,13 @@ def driver_class(name: str) -> type[Driver]:
 
         found = _loaded[name] = getattr(importlib.import_module(module), attribute)
     return found
+
+
+def warn(text: str) -> None:
+    """Say something that concerns only who started the daemon."""
+    from sys import stderr
+
+    stderr.write(f"qmpd: {text}\n")
 
 
 def strerror(error: OSError) -> str:

@@ -19,9 +19,7 @@ MAX_NAME = 31
 _FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _REST = _FIRST | frozenset("0123456789-._")
 
-BACKING_ALLOWS = frozenset(
-    ("commit-target", "stream", "backup-source", "backup-target")
-)
+BACKING_ALLOWS = frozenset(("commit-target", "stream", "backup-source", "backup-target"))
 """Operations that a node accepts although another one uses it as its backing file."""
 
 
@@ -183,9 +181,7 @@ class Graph:
 
     # --- users -------------------------------------------------------------------------
 
-    def add_user(
-        self, tx: Transaction, user: User, node: Node, perm: int, shared: int
-    ) -> Edge:
+    def add_user(self, tx: Transaction, user: User, node: Node, perm: int, shared: int) -> Edge:
         """Put a device or a private backend on a node.
 
         Raises:

@@ -11,7 +11,7 @@ import os
 from qmpd.block import options as opt
 from qmpd.block import permissions as p
 from qmpd.block import wording
-from qmpd.block.driver import Driver, driver_class
+from qmpd.block.driver import Driver, driver_class, warn
 from qmpd.block.filename import Names, combine
 from qmpd.block.graph import refresh
 from qmpd.block.node import Node
@@ -124,9 +124,7 @@ def _reference(graph: Graph, name: str) -> Node:
     return node
 
 
-def _enter(
-    graph: Graph, definition: dict[str, Any], driver: Driver, options: opt.Options
-) -> Node:
+def _enter(graph: Graph, definition: dict[str, Any], driver: Driver, options: opt.Options) -> Node:
     """Check what is common to all drivers, then give the node its name."""
     flags = opt.Flags(options.effective)
     if definition.get("filename") == "" and driver.is_protocol:
@@ -146,9 +144,7 @@ def _enter(
     return node
 
 
-def _attach_children(
-    graph: Graph, node: Node, children: dict[str, Node], owned: set[Node]
-) -> None:
+def _attach_children(graph: Graph, node: Node, children: dict[str, Node], owned: set[Node]) -> None:
     for name, child in children.items():
         with Transaction() as tx:
             graph.attach(tx, node, child, name, child_role(name))
@@ -158,22 +154,23 @@ def _attach_children(
 
 
 def _open_backing(graph: Graph, node: Node, definition: dict[str, Any]) -> _Opening:
-    wanted = definition.get("backing", "")
-    if wanted is None:
+    implicit = "backing" not in definition
+    if definition.get("backing") == "":
+        warn(wording.EMPTY_BACKING)
         return node
-    implicit = wanted == ""
     try:
-        if implicit:
-            wanted = implicit_backing(node)
+        wanted = implicit_backing(node) if implicit else definition["backing"]
         if wanted is None:
             return node
         if isinstance(wanted, str):
             backing = _reference(graph, wanted)
         else:
+            if not implicit and node.driver.backing_file:
+                _refuse_second_name(wanted)
             backing = yield _open(graph, wanted, node.options, p.ROLE_COW)
             backing.inherits_from = node
     except QmpError as error:
-        raise QmpError(wording.could_not_open_backing(error.desc)) from None
+        raise QmpError(wording.could_not_open_backing(error.desc), error.hint) from None
     if implicit:
         node.driver.set_auto_backing_file(Names().of(backing).text)
     try:
@@ -184,6 +181,26 @@ def _open_backing(graph: Graph, node: Node, definition: dict[str, Any]) -> _Open
         graph.collect([backing])
         raise
     return node
+
+
+def _refuse_second_name(definition: dict[str, Any]) -> None:
+    """An inline backing file without a file name of its own is handed the header's.
+
+    Raises:
+        QmpError: it, or what it is made of, has no place for one (observed on QEMU 7.2).
+    """
+    here = definition
+    file = here.get("file")
+    if isinstance(file, dict) and "filename" in file:
+        return
+    while not driver_class(here["driver"]).is_protocol:
+        file = here.get("file")
+        if not isinstance(file, dict):
+            raise QmpError(wording.REFERENCE_WITH_NAME)
+        here = file
+    if "filename" in here:
+        raise QmpError(wording.TWO_NAMES)
+    raise QmpError(wording.only_filename(here["driver"]))
 
 
 def implicit_backing(node: Node) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ ROOT_DEFAULTS: dict[str, Any] = {
 
 
 class Options:
-    """The two sets of one node, flat: ``cache.direct``, ``filename``, …"""
+    """The two sets of one node, flat: ``cache.direct``, ``filename`` and so on."""
 
     __slots__ = ("effective", "explicit")
 

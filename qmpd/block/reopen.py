@@ -71,9 +71,7 @@ class ReopenQueue:
                 elif wanted == child.name:
                     work.append((child, {}, True, child_edge))
 
-    def _enqueue(
-        self, node: Node, given: dict[str, Any], keep: bool, edge: Edge | None
-    ) -> _Entry:
+    def _enqueue(self, node: Node, given: dict[str, Any], keep: bool, edge: Edge | None) -> _Entry:
         names = node.driver.child_names
         options = opt.flatten(given, names)
         entry = self._entries.get(node)
@@ -127,17 +125,14 @@ class ReopenQueue:
             raise QmpError(wording.DETECT_ZEROES_UNMAP)
         _check_reset(entry)
         handled = set(node.driver.reopen_prepare(tx, entry.options, entry.flags))
-        if not entry.keep and node.driver.supports_backing and "backing" not in entry.children:
-            if node.backing is not None or node.driver.backing_file:
-                raise QmpError(wording.backing_missing(node.name))
+        if not entry.keep and "backing" not in entry.children and _has_backing(node):
+            raise QmpError(wording.backing_missing(node.name))
         for name in ("backing", "file"):
             if name in entry.children and not isinstance(entry.children[name], dict):
                 self._relink(tx, entry, name, old_children)
         _check_unchanged(entry, handled)
 
-    def _relink(
-        self, tx: Transaction, entry: _Entry, name: str, old_children: list[Node]
-    ) -> None:
+    def _relink(self, tx: Transaction, entry: _Entry, name: str, old_children: list[Node]) -> None:
         node, wanted = entry.node, entry.children[name]
         new = None if wanted is None else self._graph.lookup(None, wanted)
         edge = node.children.get(name)
@@ -169,6 +164,11 @@ class ReopenQueue:
 
         if is_ancestor(new, node):
             raise QmpError(wording.would_create_cycle(new.name, name, node.name))
+
+
+def _has_backing(node: Node) -> bool:
+    driver = node.driver
+    return driver.supports_backing and (node.backing is not None or bool(driver.backing_file))
 
 
 def _behind_implicit(node: Node) -> Node:

@@ -52,7 +52,7 @@ class Transaction:
             raise RuntimeError("a transaction ends once")
         self._open = False
 
-    def __enter__(self) -> Transaction:
+    def __enter__(self) -> Transaction:  # noqa: PYI034 - typing.Self would be an import, and nobody derives from it
         return self
 
     def __exit__(

@@ -107,6 +107,11 @@ def lock_shared(permission: str) -> str:
     return f'Failed to get shared "{permission}" lock'
 
 
+def who_uses(filename: str) -> str:
+    """The hint below a lock that could not be had."""
+    return f"Is another process using the image [{filename}]?"
+
+
 def in_use(name: str) -> str:
     """Deletion: a device or a job's backend is on the node."""
     return f"Node {name} is in use"
@@ -190,6 +195,18 @@ AIO_NATIVE_NEEDS_DIRECT = (
     "aio=native was specified, but it requires cache.direct=on, which was not specified."
 )
 LATENCY_INVALID = "latency-ns is invalid"
+
+
+TWO_NAMES = "Can't specify 'file' and 'filename' options at the same time"
+REFERENCE_WITH_NAME = (
+    "Cannot reference an existing block device with additional options or a new filename"
+)
+EMPTY_BACKING = 'warning: Use of "backing": "" is deprecated; use "backing": null instead'
+
+
+def only_filename(driver: str) -> str:
+    """A driver without files was handed a name from an image's header."""
+    return f"The only allowed filename for this driver is '{driver}://'"
 
 
 def no_pr_manager(name: str) -> str:

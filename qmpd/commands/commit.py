@@ -104,9 +104,7 @@ def _find_top(machine: Machine, root: Node, top_node: str | None, top: str | Non
     raise QmpError(wording.top_file_not_found(top))
 
 
-def _find_base(
-    machine: Machine, top: Node, base_node: str | None, base: str | None
-) -> Node:
+def _find_base(machine: Machine, top: Node, base_node: str | None, base: str | None) -> Node:
     if base_node is not None:
         if base is not None:
             raise QmpError(wording.BASE_BOTH)
@@ -122,4 +120,3 @@ def _find_base(
         raise QmpError(wording.base_file_not_found(base))
     *_, bottom = chain(top)
     return bottom
-

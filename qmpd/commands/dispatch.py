@@ -6,6 +6,7 @@ before the reply, as QEMU has it since 7.2.9.
 
 from __future__ import annotations
 
+from qmpd.block.driver import warn
 from qmpd.commands.registry import commands_of
 from qmpd.errors import CommandNotFound, QmpError
 from qmpd.schema.visitor import keywords, visit_arguments
@@ -94,10 +95,8 @@ class Dispatcher:
 
     @staticmethod
     def _internal(request: Request, error: Exception) -> QmpError:
-        from sys import stderr
-
         text = f"{type(error).__name__}: {error}"
-        stderr.write(f"qmpd: internal error in {request.command}: {text}\n")
+        warn(f"internal error in {request.command}: {text}")
         return QmpError(f"Internal error: {text}")
 
     def _end(self, done: Done, value: Any, failure: QmpError | None) -> None:
@@ -120,4 +119,8 @@ class Dispatcher:
         """Do everything that was put off, and what that puts off."""
         self._drain_scheduled = False
         while self._later:
-            self._later.pop(0)()
+            action = self._later.pop(0)
+            try:
+                action()
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not end the daemon
+                warn(f"internal error: {type(error).__name__}: {error}")

@@ -26,16 +26,16 @@ def query_block_graph(machine: Machine) -> dict[str, Any]:
 
     def add(parent: Parent) -> None:
         nodes.append({"id": number(parent), "type": parent.kind, "name": parent.label})
-        for edge in reversed(parent.children.values()):
-            edges.append(
-                {
-                    "parent": number(parent),
-                    "child": number(edge.child),
-                    "name": edge.name,
-                    "perm": p.schema_names(edge.perm),
-                    "shared-perm": p.schema_names(edge.shared),
-                }
-            )
+        edges.extend(
+            {
+                "parent": number(parent),
+                "child": number(edge.child),
+                "name": edge.name,
+                "perm": p.schema_names(edge.perm),
+                "shared-perm": p.schema_names(edge.shared),
+            }
+            for edge in reversed(parent.children.values())
+        )
 
     graph = machine.graph
     for user in graph.users:

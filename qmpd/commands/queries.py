@@ -5,12 +5,12 @@ from __future__ import annotations
 from qmpd.block import permissions as p
 from qmpd.block.chain import next_in_chain, skip_implicit
 from qmpd.block.filename import Names, combine
-from qmpd.block.node import Node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from qmpd.block.node import Node
     from qmpd.machine import Device, Machine
 
 

@@ -52,7 +52,9 @@ class Command:
 
 def _jobs(*verbs: str) -> dict[str, Command]:
     return {
-        f"{family}-{verb}": Command("jobs", f"{family}_{verb}".replace("-", "_"), changes_graph=True)
+        f"{family}-{verb}": Command(
+            "jobs", f"{family}_{verb}".replace("-", "_"), changes_graph=True
+        )
         for verb in verbs
         for family in ("job", "block-job")
     }

@@ -6,12 +6,13 @@ offset follows what jobs write.
 
 from __future__ import annotations
 
-from qmpd.block.node import Node
+from qmpd.block.chain import next_in_chain, skip_implicit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from qmpd.block.node import Node
     from qmpd.machine import Machine
 
 _COUNTERS = (
@@ -44,11 +45,14 @@ _COUNTERS = (
 def query_blockstats(machine: Machine, *, query_nodes: bool = False) -> list[dict[str, Any]]:
     """Per device with what lies below it, or per node."""
     if query_nodes:
-        return [_of_node(node, deep=False) for node in machine.graph.nodes.values()]
+        return [_of_node(node, with_backing=False) for node in machine.graph.nodes.values()]
     found = []
     for device in machine.devices.values():
         node = device.user.node
-        stats = _of_node(node, deep=True) if node is not None else {}
+        stats: dict[str, Any] = {}
+        if node is not None:
+            node = skip_implicit(node)
+            stats = _of_node(node, with_backing=True)
         counters = _counters(node, accounting=True)
         found.append({"device": "", "qdev": device.path, **stats, "stats": counters})
     return found
@@ -64,14 +68,15 @@ def _counters(node: Node | None, *, accounting: bool) -> dict[str, Any]:
     return counters
 
 
-def _of_node(node: Node, *, deep: bool) -> dict[str, Any]:
-    """One node, and in depth what is below it; without recursion."""
+def _of_node(node: Node, *, with_backing: bool) -> dict[str, Any]:
+    """One node and the storage below it, for devices the backing chain too."""
     first = _single(node)
-    work = [(node, first)] if deep else []
+    work = [(node, first)]
     while work:
         here, stats = work.pop()
-        for member, name in (("parent", "file"), ("backing", "backing")):
-            child = here.child(name)
+        file = here.child("file") or here.filtered
+        backing = next_in_chain(here) if with_backing else None
+        for member, child in (("parent", file), ("backing", backing)):
             if child is not None:
                 stats[member] = _single(child)
                 work.append((child, stats[member]))

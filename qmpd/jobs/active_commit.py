@@ -108,7 +108,7 @@ class ActiveCommitJob(BlockJob):
             perm |= p.RESIZE
         shared = p.WRITE_UNCHANGED | p.CONSISTENT_READ | p.WRITE
         self._target = self.backend(base, perm, shared)
-        self.add_node("source", source, 0, p.ALL)
+        self.add_node("source", source, 0, p.ALL & ~p.RESIZE)
         self.add_node("target", base, 0, p.ALL)
         for node in chain(source):
             if node is base:
@@ -129,15 +129,15 @@ class ActiveCommitJob(BlockJob):
             if self.base.driver.length() < size:
                 yield Work(lambda: self.base.driver.truncate(size))
             yield from self._copy_all(size)
-            if self.code or self.force_cancelled:
+            if self.code or self.must_end():
                 return
             yield Work(self.base.driver.flush)
-            if self.force_cancelled:
+            if self.must_end():
                 return
             self._become_ready()
         while not self.should_complete and not self.cancel_requested:
             yield WAIT
-        if not self.force_cancelled:
+        if not self.must_end():
             yield Work(self.base.driver.flush)
         self._drained = True
         self.pause_count += 1
@@ -151,7 +151,7 @@ class ActiveCommitJob(BlockJob):
             offset = start
             while offset < start + length:
                 yield Sleep(delay)
-                if self.force_cancelled:
+                if self.must_end():
                     return
                 limit = min(CHUNK if self.rate.speed else BATCH, start + length - offset)
                 result: Copied = yield Work(self._copy(offset, limit))
@@ -246,8 +246,10 @@ class ActiveCommitJob(BlockJob):
                 replace_node(self.graph, self.source, self.base)
             except QmpError:
                 code = errno.EPERM
-        self.source.references += 1
+        for node in (flt, self.source):
+            node.references += 1
         self.remove_nodes()
+        flt.references -= 1
         remove_filter(self.graph, flt)
         self.source.references -= 1
         self.graph.collect([self.source])

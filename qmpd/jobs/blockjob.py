@@ -16,8 +16,7 @@ from qmpd.jobs.job import Job
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from qmpd.block.driver import Extent
     from qmpd.block.graph import Graph
     from qmpd.block.node import Edge, Node
     from qmpd.jobs.manager import JobManager
@@ -190,22 +189,23 @@ def copy_step(top: Node, base: Node, offset: int, limit: int) -> Copied:
     if layer is None or extent is None:
         return Copied(size, copied=False)
     try:
-        if extent.kind == DATA and extent.fd >= 0 and _offload(base, offset, extent, size):
-            return Copied(size, copied=True)
+        if extent.kind != DATA or extent.fd < 0 or not _offload(base, offset, extent, size):
+            size = min(size, CHUNK)
+            base.driver.pwrite(offset, _read(layer, extent, offset, size))
     except ReadError as error:
         return _failed("read", error)
     except OSError as error:
         return _failed("write", error)
-    size = min(size, CHUNK)
-    try:
-        data = bytes(size) if extent.kind == ZERO else layer.driver.read_own(offset, size)
-    except OSError as error:
-        return _failed("read", error)
-    try:
-        base.driver.pwrite(offset, data)
-    except OSError as error:
-        return _failed("write", error)
     return Copied(size, copied=True)
+
+
+def _read(layer: Node, extent: Extent, offset: int, size: int) -> bytes:
+    if extent.kind == ZERO:
+        return bytes(size)
+    try:
+        return layer.driver.read_own(offset, size)
+    except OSError as error:
+        raise ReadError(error.errno, error.strerror) from error
 
 
 def _failed(operation: str, error: OSError) -> Copied:
@@ -215,7 +215,7 @@ def _failed(operation: str, error: OSError) -> Copied:
     return result
 
 
-def _offload(base: Node, offset: int, extent: Any, size: int) -> bool:
+def _offload(base: Node, offset: int, extent: Extent, size: int) -> bool:
     """Let the kernel copy from file to file; False if that is not possible here."""
     targets = base.driver.write_targets(offset, size)
     if targets is None:
@@ -227,6 +227,7 @@ def _offload(base: Node, offset: int, extent: Any, size: int) -> bool:
         targets.abort()
         raise
     targets.finish()
+    base.driver.note_written(offset + size)
     return True
 
 
@@ -267,4 +268,3 @@ def check_no_blocker(node: Node, operation: str) -> None:
     reason = node.blocked(operation)
     if reason is not None:
         raise QmpError(block_wording.is_busy(node.name, reason))
-

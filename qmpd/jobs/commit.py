@@ -11,6 +11,7 @@ import errno
 
 from qmpd.block import permissions as p
 from qmpd.block.chain import chain
+from qmpd.block.driver import warn
 from qmpd.block.drivers.filters import CommitTop, insert_filter, remove_filter, replace_node
 from qmpd.block.filename import filename
 from qmpd.block.node import Node
@@ -118,7 +119,7 @@ class CommitJob(BlockJob):
         offset, delay = 0, 0
         while offset < self.total:
             yield Sleep(delay)
-            if self.force_cancelled:
+            if self.must_end():
                 return
             limit = min(self._step_size(), self.total - offset)
             result: Copied = yield Work(self._copy(offset, limit))
@@ -160,7 +161,7 @@ class CommitJob(BlockJob):
         try:
             replace_node(self.graph, flt, self.base)
         except QmpError as error:
-            self._complain(error.desc)
+            warn(error.desc)
             return errno.EIO
         self.filter = None
         code = 0
@@ -179,14 +180,14 @@ class CommitJob(BlockJob):
             try:
                 set_read_only(self.graph, overlay, read_only=False)
             except QmpError as error:
-                self._complain(error.desc)
+                warn(error.desc)
                 return errno.EPERM
         code = 0
         try:
             overlay.driver.update_backing(text, self.base.driver.name)
         except OSError as error:
             code = as_errno(error)
-            self._complain(wording.backing_link(error.strerror or str(error)))
+            warn(wording.backing_link(error.strerror or str(error)))
         if read_only:
             self._read_only_again(overlay)
         return code
@@ -196,12 +197,6 @@ class CommitJob(BlockJob):
             set_read_only(self.graph, node, read_only=True)
         except QmpError:
             pass  # the work is done; that the node stays writable is no failure of it
-
-    @staticmethod
-    def _complain(text: str) -> None:
-        from sys import stderr
-
-        stderr.write(f"qmpd: {text}\n")
 
     def abort(self) -> None:
         """Take the filter out; the chain is as before, what was copied stays copied."""
@@ -237,5 +232,3 @@ def _inherits_through(node: Node, top: Node) -> bool:
             return False
         node = above
     return True
-
-

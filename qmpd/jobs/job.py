@@ -204,6 +204,10 @@ class Job(Parent):
             self._timer.cancel()
             self._timer = None
 
+    def must_end(self) -> bool:
+        """Whether the job was cancelled by force: the work looks after every pause."""
+        return self.force_cancelled
+
     def _finished(self) -> None:
         self._run = None
         self.done = True

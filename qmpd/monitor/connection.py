@@ -78,11 +78,9 @@ class Connection:
                 self._reactor.remove_reader(self._read_fd)
 
     def _can_take(self) -> bool:
-        if len(self._out) > REPLY_BACKLOG:
+        if not self.open or len(self._out) > REPLY_BACKLOG:
             return False
-        return not self._waiting or (
-            self._session.oob_enabled and len(self._queue) < OOB_QUEUE
-        )
+        return not self._waiting or (self._session.oob_enabled and len(self._queue) < OOB_QUEUE)
 
     def _readable(self) -> None:
         try:
@@ -106,7 +104,7 @@ class Connection:
         self._processing = True
         budget = ROUND
         exhausted = False
-        while self.open and self._can_take():
+        while self._can_take():
             if budget == 0:
                 self._scheduled = True
                 self._reactor.call_soon(self._process)
@@ -159,9 +157,7 @@ class Connection:
         """Tell the client of an event at ``wall`` ns since the epoch, if it negotiated."""
         if not self.open:
             return
-        line = self._session.event(
-            name, data, wall // 1_000_000_000, wall % 1_000_000_000 // 1000
-        )
+        line = self._session.event(name, data, wall // 1_000_000_000, wall % 1_000_000_000 // 1000)
         if line is None:
             return
         if len(self._out) + len(line) > EVENT_LIMIT:

@@ -27,7 +27,7 @@ _READ, _UNLOCK, _WRITE = fcntl.F_RDLCK, fcntl.F_UNLCK, fcntl.F_WRLCK
 _SET, _GET = fcntl.F_OFD_SETLK, fcntl.F_OFD_GETLK
 
 
-class LockFailed(OSError):
+class LockError(OSError):
     """A byte could not be locked; ``byte`` says which."""
 
     def __init__(self, number: int, text: str, byte: int) -> None:
@@ -48,7 +48,7 @@ def take(fd: int, mask: int) -> None:
     """Lock the bytes of ``mask`` on ``fd``, ascending.
 
     Raises:
-        LockFailed: a byte could not be locked; the earlier ones stay locked.
+        LockError: a byte could not be locked; the earlier ones stay locked.
     """
     for bit in range(2 * BITS):
         if mask >> bit & 1:
@@ -56,7 +56,7 @@ def take(fd: int, mask: int) -> None:
             try:
                 _fcntl(fd, _SET, _TEMPLATES[_READ, byte])
             except OSError as error:
-                raise LockFailed(error.errno or 0, error.strerror or "", byte) from error
+                raise LockError(error.errno or 0, error.strerror or "", byte) from error
 
 
 def release(fd: int, mask: int) -> None:

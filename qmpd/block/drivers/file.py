@@ -144,10 +144,7 @@ class FileDriver(Driver):
         tx.on_commit(commit)
         tx.on_abort(abort)
 
-    @staticmethod
-    def _lock(
-        fd: int, new_fd: int, held: int, wanted: int, perm: int, shared: int
-    ) -> None:
+    def _lock(self, fd: int, new_fd: int, held: int, wanted: int, perm: int, shared: int) -> None:
         try:
             if wanted & ~held:
                 locks.take(fd, wanted & ~held)
@@ -155,10 +152,10 @@ class FileDriver(Driver):
                 if found is not None:
                     kind, bit = found
                     say = wording.lock_needed if kind == "used" else wording.lock_shared
-                    raise QmpError(say(p.names(1 << bit)))
+                    raise QmpError(say(p.names(1 << bit)), wording.who_uses(self.path))
             if new_fd >= 0:
                 locks.take(new_fd, wanted)
-        except locks.LockFailed as error:
+        except locks.LockError as error:
             locks.release(fd, wanted & ~held)
             raise QmpError(wording.lock_failed(error.byte)) from error
         except QmpError:
@@ -182,8 +179,10 @@ class FileDriver(Driver):
         else:
             data = _pread(self.fd, length, offset)
         while len(data) < length:
-            more = b"" if self._mode & os.O_DIRECT else _pread(
-                self.fd, length - len(data), offset + len(data)
+            more = (
+                b""
+                if self._mode & os.O_DIRECT
+                else _pread(self.fd, length - len(data), offset + len(data))
             )
             if not more:
                 return data + bytes(length - len(data))
@@ -192,6 +191,7 @@ class FileDriver(Driver):
 
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of ``data``."""
+        self.note_written(offset + len(data))
         if self._mode & os.O_DIRECT:
             _direct_write(self.fd, offset, data)
             return

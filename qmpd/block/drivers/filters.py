@@ -50,9 +50,7 @@ class CommitTop(JobFilter):
 
     name = "commit_top"
 
-    def edge_permissions(
-        self, edge: Edge, perm: int, shared: int, flags: Flags
-    ) -> tuple[int, int]:
+    def edge_permissions(self, edge: Edge, perm: int, shared: int, flags: Flags) -> tuple[int, int]:
         """Nothing is needed."""
         del edge, perm, shared, flags
         return 0, p.ALL
@@ -64,9 +62,7 @@ class MirrorTop(JobFilter):
     name = "mirror_top"
     stopped = False
 
-    def edge_permissions(
-        self, edge: Edge, perm: int, shared: int, flags: Flags
-    ) -> tuple[int, int]:
+    def edge_permissions(self, edge: Edge, perm: int, shared: int, flags: Flags) -> tuple[int, int]:
         """What the device needs, except consistent reads, which the job cannot promise."""
         del edge, flags
         if self.stopped:

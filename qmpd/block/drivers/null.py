@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from qmpd.block import wording
-from qmpd.block.driver import Driver, Extent
 from qmpd.block.driver import ZERO as ZERO_KIND
+from qmpd.block.driver import Driver, Extent
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False

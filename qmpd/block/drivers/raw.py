@@ -42,9 +42,7 @@ class RawDriver(Driver):
         if offset > real:
             raise QmpError(wording.raw_offset_too_big(offset, real))
         if size is not None and real - offset < int(size):
-            # The original prints the values it had before, which are 0 at the first open.
-            old = max(self._size, 0)
-            raise QmpError(wording.raw_window_too_big(self._offset, old, real))
+            raise QmpError(wording.raw_window_too_big(offset, int(size), real))
         if size is not None and int(size) % 512:
             raise QmpError(wording.RAW_UNALIGNED)
         return offset, -1 if size is None else int(size)
@@ -66,9 +64,7 @@ class RawDriver(Driver):
         tx.on_commit(switch)
         return ("offset", "size")
 
-    def edge_permissions(
-        self, edge: Edge, perm: int, shared: int, flags: Flags
-    ) -> tuple[int, int]:
+    def edge_permissions(self, edge: Edge, perm: int, shared: int, flags: Flags) -> tuple[int, int]:
         """A filter's rule without a window; with one, a data parent's."""
         del edge, flags
         if "offset" not in self.node.options.effective and (
@@ -91,6 +87,7 @@ class RawDriver(Driver):
 
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write to the file."""
+        self.note_written(offset + len(data))
         self._file.driver.pwrite(offset + self._offset, data)
 
     def size(self) -> int:
@@ -100,6 +97,11 @@ class RawDriver(Driver):
     def locate(self, offset: int, length: int) -> tuple[int, int] | None:
         """The file's place, moved by the window's start."""
         return self._file.driver.locate(offset + self._offset, length)
+
+    def note_written(self, end: int) -> None:
+        """What is written here is written to the file."""
+        super().note_written(end)
+        self._file.driver.note_written(end + self._offset)
 
     def truncate(self, size: int) -> None:
         """Resize the file, unless the window has a fixed size."""

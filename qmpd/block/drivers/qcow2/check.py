@@ -182,8 +182,15 @@ def repair(file: ByteFile, header: Header, mapping: Mapping, refcounts: Refcount
     ``OSError`` if it is not.
     """
     references = _References(file, header, mapping, refcounts)
+    # New refcount blocks go behind everything that is referred to, counted or not.
+    end = max(references.clusters, *references.beyond, 0) + 1
+    refcounts.free_index = end
     for index, expected in references.all():
         refcounts.set(index, expected)
+    for index in refcounts.used_from(references.clusters):
+        if index < end and index not in references.beyond:
+            refcounts.set(index, 0)
+    refcounts.free_index = 0
     refcounts.cache.flush()
     for l1_index, word, right in list(_wrong_flags(header, mapping, refcounts)):
         if word is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-
 from qmpd.block.drivers.qcow2 import wording
 from qmpd.block.drivers.qcow2.header import (
     COMPAT_LAZY_REFCOUNTS,
@@ -15,7 +13,7 @@ from qmpd.block.drivers.qcow2.header import (
 from qmpd.block.drivers.qcow2.mapping import Mapping
 from qmpd.block.drivers.qcow2.refcounts import Refcounts
 from qmpd.block.drivers.qcow2.resize import grow
-from qmpd.block.drivers.qcow2.tables import zeros
+from qmpd.block.drivers.qcow2.tables import encode_table, zeros
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
@@ -51,9 +49,11 @@ def create(
     header.refcount_table_clusters = 1
     file.truncate(0)
     file.pwrite(0, header.serialise())
-    file.pwrite(cluster_size, struct.pack(">Q", 2 * cluster_size).ljust(2 * cluster_size, b"\0"))
+    table = zeros(cluster_size // 8)
+    table[0] = 2 * cluster_size
+    file.pwrite(cluster_size, encode_table(table) + bytes(cluster_size))
     mapping = Mapping(file, header, zeros(0))
-    refcounts = Refcounts(file, header, mapping.cache)
+    refcounts = Refcounts(file, header, mapping.cache, table)
     refcounts.allocate(3)
     grow(file, header, mapping, refcounts, -(-size // 512) * 512)
     refcounts.cache.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qmpd.block import wording
-from qmpd.block.driver import DATA, UNALLOCATED, ZERO, Driver, Extent, WriteTargets, strerror
+from qmpd.block.driver import DATA, UNALLOCATED, ZERO, Driver, Extent, WriteTargets, strerror, warn
 from qmpd.block.drivers.qcow2 import types
 from qmpd.block.drivers.qcow2.image import Image
 from qmpd.errors import QmpError
@@ -113,9 +113,7 @@ class Qcow2Driver(Driver):
         try:
             self.image.close()
         except OSError as error:
-            from sys import stderr
-
-            stderr.write(f"qmpd: could not write back '{self.node.name}': {strerror(error)}\n")
+            warn(f"could not write back '{self.node.name}': {strerror(error)}")
 
     def reopen_prepare(
         self, tx: Transaction, options: dict[str, Any], flags: Flags
@@ -144,9 +142,7 @@ class Qcow2Driver(Driver):
             self.image.set_writable(True)
         except OSError as error:
             # Too late to refuse: every write to the image will fail instead.
-            from sys import stderr
-
-            stderr.write(f"qmpd: '{self.node.name}' cannot be written: {strerror(error)}\n")
+            warn(f"'{self.node.name}' cannot be written: {strerror(error)}")
 
     # --- data --------------------------------------------------------------------------
 
@@ -170,6 +166,7 @@ class Qcow2Driver(Driver):
 
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write, allocating clusters as needed."""
+        self.note_written(offset + len(data))
         self.image.write(offset, data, self.pread)
 
     def flush(self) -> None:
@@ -205,6 +202,7 @@ class Qcow2Driver(Driver):
                 self.image.abort_write(segments)
                 return None
             fd = place[0]
+            file.note_written(segment.host_offset + segment.length)
             places.append((segment.guest_offset, place[1], segment.length))
         return WriteTargets(
             fd,

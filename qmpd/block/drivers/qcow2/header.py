@@ -13,6 +13,8 @@ from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from qmpd.block.drivers.qcow2.types import ByteFile
 
 MAGIC = b"QFI\xfb"
@@ -291,8 +293,6 @@ def _check_features(header: Header, file: ByteFile, *, writable: bool) -> None:
         raise QmpError(wording.unsupported_subcluster_size(header.cluster_size >> 5))
     if header.refcount_order > 6:
         raise QmpError(wording.REFCOUNT_ORDER_TOO_LARGE)
-    if header.crypt_method > CRYPT_LUKS:
-        raise QmpError(wording.unsupported_encryption(header.crypt_method))
 
 
 def _check_tables(header: Header) -> None:
@@ -320,6 +320,12 @@ def _check_tables(header: Header) -> None:
         raise QmpError(wording.IMAGE_TOO_BIG)
     if header.l1_entries < header.l1_needed:
         raise QmpError(wording.L1_TOO_SMALL)
+
+
+def check_encryption(header: Header) -> None:
+    """Refuse encryption methods that QEMU does not know; raises ``QmpError``."""
+    if header.crypt_method > CRYPT_LUKS:
+        raise QmpError(wording.unsupported_encryption(header.crypt_method))
 
 
 def read_extensions(header: Header, file: ByteFile) -> None:
@@ -353,35 +359,32 @@ def check_backing_name(name: bytes) -> None:
         raise OSError(EINVAL, "Invalid argument")
 
 
-def _walk(header: Header, file: ByteFile) -> list[tuple[int, bytes]]:
+def _walk(header: Header, file: ByteFile) -> Iterator[tuple[int, bytes]]:
     end = header.backing_offset or header.cluster_size
     position = header.header_length
     raw = file.pread(0, header.cluster_size + _EXT.size)
-    found: list[tuple[int, bytes]] = []
     while position < end:
         magic, length = _EXT.unpack_from(raw, position)
         position += _EXT.size
         if position > end or length > end - position:
             raise QmpError(wording.EXTENSION_TOO_LARGE)
         if magic == EXT_END:
-            break
+            return
         if magic == EXT_BACKING_FORMAT and length >= 16:
             raise QmpError(wording.backing_format_too_long(length))
-        found.append((magic, raw[position : position + length]))
+        yield magic, raw[position : position + length]
         position += -(-length // 8) * 8
-    return found
 
 
 def _feature_names(header: Header, file: ByteFile, mask: int) -> list[str]:
     names: list[str] = []
+    table = b""
     try:
-        extensions = _walk(header, file)
+        for magic, data in _walk(header, file):
+            table = data if magic == EXT_FEATURE_TABLE else table
     except QmpError:
-        extensions = []
-    tables = [data for magic, data in extensions if magic == EXT_FEATURE_TABLE]
-    entries = (
-        struct.iter_unpack(">BB46s", tables[-1][: len(tables[-1]) // 48 * 48]) if tables else ()
-    )
+        pass  # what has been found up to here has to do
+    entries = struct.iter_unpack(">BB46s", table[: len(table) // 48 * 48])
     for kind, bit, name in entries:
         if kind == 0 and bit < 64 and mask & 1 << bit:
             names.append(name.split(b"\0", 1)[0].decode("utf-8", "replace"))

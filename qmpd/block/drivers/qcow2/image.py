@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from errno import ENOMEDIUM
+from errno import EIO, ENOMEDIUM
 
 from qmpd.block.drivers.qcow2 import wording
 from qmpd.block.drivers.qcow2.compressed import decompressor
@@ -13,6 +13,7 @@ from qmpd.block.drivers.qcow2.header import (
     INCOMPAT_CORRUPT,
     INCOMPAT_DIRTY,
     check_backing_name,
+    check_encryption,
     check_unsupported,
     parse,
     read_backing_name,
@@ -28,12 +29,24 @@ from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
+
     from qmpd.block.drivers.qcow2.check import Counts
     from qmpd.block.drivers.qcow2.header import Header
     from qmpd.block.drivers.qcow2.types import ByteFile, CowRead, WriteSegment
 
 _INCOMPATIBLE_AT = 72
 _MAX_LENGTH = (1 << 63) - (1 << 30)
+
+
+def _read_table(file: ByteFile, offset: int, size: int, what: str) -> array[int]:
+    """A table that the header points to; raises ``QmpError`` that begins with ``what``."""
+    try:
+        if offset + size > _MAX_LENGTH:
+            raise OSError(EIO, "Input/output error")
+        return decode_table(file.pread(offset, size))
+    except OSError as error:
+        raise QmpError(wording.failed(what, str(error.strerror))) from None
 
 
 class Image:
@@ -62,13 +75,14 @@ class Image:
         file: ByteFile,
         header: Header,
         mapping: Mapping,
+        refcounts: Refcounts,
         *,
         lazy_refcounts: bool | None = None,
     ) -> None:
         self._file = file
         self._header = header
         self._mapping = mapping
-        self._refcounts = Refcounts(file, header, mapping.cache)
+        self._refcounts = refcounts
         self._writer = Writer(file, mapping, self._refcounts, self._before_link)
         self._decompress = decompressor(header.compression_type)
         self._use_lazy_refcounts = lazy_refcounts
@@ -91,18 +105,22 @@ class Image:
         writable, a dirty image is repaired and unknown autoclear bits are cleared.
         """
         header = parse(file, writable=writable)
-        if header.l1_offset + header.l1_entries * 8 > _MAX_LENGTH:
-            raise QmpError(wording.cannot_read("L1 table", "Input/output error"))
-        try:
-            l1 = decode_table(file.pread(header.l1_offset, header.l1_entries * 8))
-        except OSError as error:
-            raise QmpError(wording.cannot_read("L1 table", str(error.strerror))) from None
+        l1 = _read_table(file, header.l1_offset, header.l1_entries * 8, wording.L1_UNREADABLE)
+        check_encryption(header)
         if lazy_refcounts and header.version < 3:
             raise QmpError(wording.LAZY_NEEDS_V3)
+        refcount_table = _read_table(
+            file,
+            header.refcount_table_offset,
+            header.refcount_table_clusters << header.cluster_bits,
+            wording.REFCOUNTS_UNREADABLE,
+        )
         read_extensions(header, file)
         check_unsupported(header)
         read_backing_name(header, file)
-        image = cls(file, header, Mapping(file, header, l1), lazy_refcounts=lazy_refcounts)
+        mapping = Mapping(file, header, l1)
+        refcounts = Refcounts(file, header, mapping.cache, refcount_table)
+        image = cls(file, header, mapping, refcounts, lazy_refcounts=lazy_refcounts)
         if header.size + 511 >= 1 << 63:
             raise QmpError(wording.TOTAL_SECTORS_TOO_LARGE)
         if writable:

@@ -13,12 +13,13 @@ from qmpd.block.drivers.qcow2 import wording
 from qmpd.block.drivers.qcow2.cache import TableCache
 from qmpd.block.drivers.qcow2.header import MAX_REFCOUNT_TABLE_BYTES
 from qmpd.block.drivers.qcow2.refblock import BlockCodec
-from qmpd.block.drivers.qcow2.tables import decode_table, encode_table, zeros
+from qmpd.block.drivers.qcow2.tables import encode_table, zeros
 from qmpd.block.drivers.qcow2.types import ImageCorruptError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Iterator
 
     from qmpd.block.drivers.qcow2.header import Header
     from qmpd.block.drivers.qcow2.types import ByteFile
@@ -49,7 +50,13 @@ class Refcounts:
         "table",
     )
 
-    def __init__(self, file: ByteFile, header: Header, l2_cache: TableCache) -> None:
+    def __init__(
+        self,
+        file: ByteFile,
+        header: Header,
+        l2_cache: TableCache,
+        table: array[int],
+    ) -> None:
         self._file = file
         self._header = header
         self._l2_cache = l2_cache
@@ -64,15 +71,9 @@ class Refcounts:
             capacity=_CACHE_BYTES,
             memory_per_table=self._codec.memory,
         )
-        self.table = zeros(0)
+        self.table = table
         self.free_index = 0
         self._freed: list[tuple[int, int]] = []
-        self.load_table()
-
-    def load_table(self) -> None:
-        """Read the refcount table that the header points to."""
-        size = self._header.refcount_table_clusters << self.cluster_bits
-        self.table = decode_table(self._file.pread(self._header.refcount_table_offset, size))
 
     # Looking
 
@@ -154,7 +155,19 @@ class Refcounts:
         offset = self.block_offset(index // self.per_block)
         self.cache.get(offset)[index % self.per_block] = value
         self.cache.mark_dirty(offset)
-        self.free_index = 0
+
+    def used_from(self, index: int) -> Iterator[int]:
+        """All clusters from ``index`` on that have a refcount."""
+        end = len(self.table) * self.per_block
+        while index < end:
+            block = self._block(index // self.per_block)
+            at = index % self.per_block
+            if block is None or not any(block[at:]):
+                index += self.per_block - at
+                continue
+            if block[at]:
+                yield index
+            index += 1
 
     def allocate(self, count: int) -> int:
         """Take ``count`` clusters in a row; returns their file offset."""

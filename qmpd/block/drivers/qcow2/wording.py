@@ -12,6 +12,8 @@ CORRUPT_NOT_WRITABLE = "qcow2: Image is corrupt; cannot be opened read/write"
 REFCOUNT_ORDER_TOO_LARGE = "Reference count entry width too large; may not exceed 64 bits"
 NO_REFCOUNT_TABLE = "Image does not contain a reference count table"
 IMAGE_TOO_BIG = "Image is too big"
+L1_UNREADABLE = "Could not read L1 table"
+REFCOUNTS_UNREADABLE = "Could not initialize refcount handling"
 L1_TOO_SMALL = "L1 table is too small"
 EXTENSION_TOO_LARGE = "Header extension too large"
 CRYPTO_EXTENSION_UNEXPECTED = "CRYPTO header extension only expected with LUKS encryption method"
@@ -67,7 +69,7 @@ def unknown_incompatible(mask: int) -> str:
 
 def unsupported_encryption(method: int) -> str:
     """The encryption method is neither none, AES nor LUKS."""
-    return f"Unsupported encryption method {method}"
+    return f"Unsupported encryption method {method - (method >> 31 << 32)}"
 
 
 def missing_crypto_header(method: int) -> str:
@@ -95,9 +97,9 @@ def table_offset_invalid(what: str) -> str:
     return f"{what} offset invalid"
 
 
-def cannot_read(what: str, strerror: str) -> str:
-    """Reading a table or name failed."""
-    return f"Could not read {what}: {strerror}"
+def failed(what: str, strerror: str) -> str:
+    """Say ``what`` went wrong and the operating system's reason."""
+    return f"{what}: {strerror}"
 
 
 def backing_format_too_long(length: int) -> str:

@@ -1,0 +1,251 @@
+"""A run's images and who may write them, described in a TOML file.
+
+::
+
+    on-demand = true            # images that nobody described spring up when opened
+    [default]                   # what such an image is, and what [[image]] leaves out
+    size = "64M"
+
+    [[image]]
+    path = "/images/mid.qcow2"
+    format = "qcow2"            # or "raw"
+    size = "64M"
+    cluster-size = "64k"
+    backing = "/images/base.qcow2"
+    backing-format = "qcow2"
+    data = [{ offset = "1M", length = "64k", pattern = 0x5a }]
+    writable = false            # refuse to open it for writing, as sVirt would
+
+With storage on the host only ``path``, ``readable`` and ``writable`` count: files are as
+they are there.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmpd.errors import QmpError
+from qmpd.storage.host import HostStorage
+from qmpd.storage.memory import MemoryStorage
+from qmpd.storage.policy import AccessPolicy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from qmpd.storage.host import Storage
+
+DEFAULT_SIZE = 64 << 20
+_UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
+
+
+class DataExtent:
+    """Bytes that an image is to hold: ``length`` bytes of ``pattern`` at ``offset``."""
+
+    __slots__ = ("length", "offset", "pattern")
+
+    def __init__(self, offset: int, length: int, pattern: int) -> None:
+        self.offset = offset
+        self.length = length
+        self.pattern = pattern
+
+
+class ImageSpec:
+    """One image of a scenario; sizes in bytes."""
+
+    __slots__ = (
+        "backing",
+        "backing_format",
+        "cluster_size",
+        "data",
+        "format",
+        "path",
+        "readable",
+        "size",
+        "writable",
+    )
+
+    def __init__(self, path: str, settings: dict[str, Any]) -> None:
+        self.path = path
+        get = settings.get
+        self.format = get("format", "raw" if path.endswith((".raw", ".img", ".iso")) else "qcow2")
+        self.size = parse_size(get("size", DEFAULT_SIZE))
+        self.cluster_size = parse_size(get("cluster-size", 65536))
+        self.backing: str | None = get("backing")
+        self.backing_format: str | None = get("backing-format")
+        self.readable = bool(get("readable", True))
+        self.writable = bool(get("writable", True))
+        self.data = [
+            DataExtent(
+                parse_size(entry["offset"]), parse_size(entry["length"]), int(entry["pattern"])
+            )
+            for entry in get("data", [])
+        ]
+        if self.format not in ("qcow2", "raw"):
+            raise QmpError(f"image '{path}': unknown format '{self.format}'")
+
+
+_IMAGE_KEYS = frozenset(
+    (
+        "path",
+        "format",
+        "size",
+        "cluster-size",
+        "backing",
+        "backing-format",
+        "readable",
+        "writable",
+        "data",
+    )
+)
+_TOP_KEYS = frozenset(("on-demand", "default", "image"))
+
+
+class Scenario:
+    """Everything a scenario file says."""
+
+    def __init__(self, content: dict[str, Any] | None = None) -> None:
+        content = content or {}
+        _check_keys("", content, _TOP_KEYS)
+        self._default: dict[str, Any] = content.get("default", {})
+        _check_keys("default: ", self._default, _IMAGE_KEYS - {"path"})
+        self._on_demand = bool(content.get("on-demand", False))
+        self.images = [self._spec(entry) for entry in content.get("image", [])]
+
+    def _spec(self, entry: dict[str, Any]) -> ImageSpec:
+        if "path" not in entry:
+            raise QmpError("an image needs a path")
+        _check_keys(f"image '{entry['path']}': ", entry, _IMAGE_KEYS)
+        try:
+            return ImageSpec(entry["path"], {**self._default, **entry})
+        except (KeyError, TypeError, ValueError) as error:
+            raise QmpError(f"image '{entry['path']}': {error}") from error
+
+    def storage(self, kind: str) -> Storage:
+        """Make the storage that the scenario describes.
+
+        Args:
+            kind: ``host`` or ``memory``.
+
+        Raises:
+            QmpError: an image cannot be made.
+        """
+        policy = AccessPolicy()
+        storage: Storage = HostStorage(policy) if kind == "host" else self._memory(policy)
+        for spec in self.images:
+            if not spec.readable:
+                policy.deny_read(spec.path)
+            if not spec.writable:
+                policy.deny_write(spec.path)
+        return storage
+
+    def _memory(self, policy: AccessPolicy) -> MemoryStorage:
+        storage = MemoryStorage(policy)
+        if self._on_demand:
+            storage.on_demand = lambda path: make_image(storage, ImageSpec(path, self._default))
+        for spec in self.images:
+            make_image(storage, spec)
+        return storage
+
+
+def make_image(storage: MemoryStorage, spec: ImageSpec) -> None:
+    """Make an image in RAM.
+
+    Raises:
+        QmpError: its description makes no sense.
+    """
+    try:
+        file = _FdFile(storage.create(spec.path))
+        if spec.format == "raw":
+            file.truncate(spec.size)
+            for extent in spec.data:
+                file.pwrite(extent.offset, bytes([extent.pattern]) * extent.length)
+        else:
+            _make_qcow2(file, spec)
+    except (OSError, ValueError) as error:
+        raise QmpError(f"image '{spec.path}': {error}") from error
+
+
+def _make_qcow2(file: _FdFile, spec: ImageSpec) -> None:
+    from qmpd.block.drivers.qcow2.create import create
+    from qmpd.block.drivers.qcow2.image import Image
+
+    create(
+        file,
+        spec.size,
+        cluster_size=spec.cluster_size,
+        backing_file=spec.backing,
+        backing_format=spec.backing_format or ("qcow2" if spec.backing else None),
+    )
+    if not spec.data:
+        return
+    image = Image.open(file, writable=True)
+    for extent in spec.data:
+        data = bytes([extent.pattern]) * extent.length
+        image.write(extent.offset, data, lambda _offset, length: bytes(length))
+    image.close()
+
+
+class _FdFile:
+    """A descriptor as the byte storage of an image that is being made."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def pread(self, offset: int, length: int) -> bytes:
+        data = os.pread(self._fd, length, offset)
+        return data + bytes(length - len(data))
+
+    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
+        os.pwrite(self._fd, data, offset)
+
+    def size(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def truncate(self, size: int) -> None:
+        os.ftruncate(self._fd, size)
+
+    def flush(self) -> None:
+        """RAM is as durable as it gets."""
+
+
+def parse_size(value: int | str) -> int:
+    """A size in bytes from a number or a text such as ``64M`` (powers of 1024).
+
+    Raises:
+        ValueError: the text is no size.
+    """
+    if isinstance(value, int):
+        size = value
+    else:
+        shift = _UNITS.get(value[-1:].lower(), 0)
+        size = int(value[:-1] if shift else value, 0) << shift
+    if size < 0:
+        raise ValueError(f"'{value}' is negative")
+    return size
+
+
+def _check_keys(where: str, given: dict[str, Any], known: frozenset[str]) -> None:
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise QmpError(f"{where}unknown key '{unknown[0]}'")
+
+
+def load(path: str) -> Scenario:
+    """Read a scenario file.
+
+    Raises:
+        QmpError: it cannot be read, or says something unknown.
+    """
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise QmpError(os.strerror(error.errno or 0)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise QmpError(str(error)) from error
+    return Scenario(content)
