@@ -59,6 +59,11 @@ def _null(item: Any, _ref: Any) -> Any:
     return WRONG if item is not None else None
 
 
+_DIGITS = "0123456789abcdef"
+# Longer numbers are out of range anyway, and Python refuses to convert endless ones.
+_TOO_LONG = 1000
+
+
 def _c_integer(text: str) -> Any:
     """Read an integer as C's strtoll does with base 0: octal, hexadecimal or decimal."""
     digits = text.lstrip(" \t\n\v\f\r")
@@ -69,12 +74,9 @@ def _c_integer(text: str) -> Any:
         base, digits = 16, digits[2:]
     else:
         base = 8 if digits[:1] == "0" else 10
-    if not (digits.isascii() and digits.isalnum()):
+    if not 0 < len(digits) < _TOO_LONG or digits.lower().strip(_DIGITS[:base]):
         return WRONG
-    try:
-        return sign * int(digits, base)
-    except ValueError:
-        return WRONG
+    return sign * int(digits, base)
 
 
 def _text_int(item: Any, _ref: Any) -> Any:
@@ -106,19 +108,24 @@ _SUFFIXES = {"b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 
 
 def _text_size(item: Any, _ref: Any) -> Any:
-    """Read bytes with an optional suffix; a fraction needs one."""
-    text = item.lstrip(" \t\n\v\f\r")
-    digits, shift = text, 0
-    if text[:2].lower() == "0x":
-        value = _c_integer(text)
-        return value if value is not WRONG and value <= UINT64_MAX else WRONG
-    if text[-1:].lower() in _SUFFIXES:
-        digits, shift = text[:-1], _SUFFIXES[text[-1].lower()]
-    whole, _, fraction = digits.partition(".")
-    if not (whole.isascii() and whole.isdigit()) or (fraction and not fraction.isdigit()):
+    """Read bytes with an optional suffix; a fraction of a byte is refused."""
+    text = item.lstrip(" \t\n\v\f\r").removeprefix("+").lower()
+    base = 16 if text[:2] == "0x" else 10
+    text = text[2:] if base == 16 else text
+    shift = 0
+    if text[-1:] in _SUFFIXES and text[-1:] not in _DIGITS[:base]:
+        shift = _SUFFIXES[text[-1]]
+        text = text[:-1]
+    whole, point, fraction = text.partition(".")
+    fraction = fraction[:_TOO_LONG]
+    if (
+        not 0 < len(whole) < _TOO_LONG
+        or (whole + fraction).strip(_DIGITS[:base])
+        or (point and base == 16)
+    ):
         return WRONG
-    size = int(whole) << shift
-    if fraction:
+    size = int(whole, base) << shift
+    if fraction.strip("0"):
         if not shift:
             return WRONG
         size += (int(fraction) << shift) // 10 ** len(fraction)

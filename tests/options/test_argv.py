@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qmpd.options import help as help_text
-from qmpd.options import known
+from qmpd.options import known, usage
 from qmpd.options.argv import CommandLine
 from qmpd.options.errors import OptionError
 from qmpd.options.split import split
@@ -282,7 +281,7 @@ def test_every_option_stands_in_one_table():
 
 
 def test_help_names_every_option_that_means_something():
-    shown = set(re.findall(r"(?<![\w-])--?([\w-]+)", help_text.TEXT))
+    shown = set(re.findall(r"(?<![\w-])--?([\w-]+)", usage.HELP))
     meant = {*known.COMMON, *known.SYSTEM, *known.OWN, *known.ALIASES} - {known.TRACE, "T"}
     assert meant - {known.NODEFAULTS} <= shown
 

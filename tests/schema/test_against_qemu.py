@@ -1,11 +1,13 @@
 """Mutated arguments get the same error sentence from qmpd's visitor and from the real QEMU."""
 
 import random
+import subprocess
 from typing import Any
 
 import pytest
 
 from qmpd.errors import QmpError
+from qmpd.schema import scalars
 from qmpd.schema.visitor import visit_arguments
 from tests.schema.real import ask
 
@@ -176,3 +178,38 @@ def test_of_several_unknown_members_the_same_one_is_named(count):
     replies = ask("storage-daemon", [{"execute": "blockdev-add", "arguments": c} for c in cases])
     for case, reply in zip(cases, replies, strict=True):
         assert our_fault("blockdev-add", case) == reply["error"]["desc"], case
+
+
+SIZES = [
+    "1", "1.5", "0x10", "0x10k", "0x1b", "1e3", "1KB", "1K", "1B", "1 ", "-1", " 1", "+1", "1.5B",
+    ".5k", "1.k", "", "18446744073709551615", "18446744073709551616", "16E", "15E", "0x", "1.5E",
+    "0.1k", "1.0", "1.", "010", "1_0", "0x1.8k", "inf", "nan", "1e1k", "- 1", "+-1",
+]  # fmt: skip
+INTEGERS = [
+    "1", "-1", "0x", "0x10", "-0x10", "+-1", " -1", "1 ", "", "18446744073709551615",
+    "18446744073709551616", "-18446744073709551615", "-9223372036854775809",
+    "9223372036854775807", "08", "0b1", "0o1", "1l", "0xg", "0x0x1", "\t1", "- 1",
+]  # fmt: skip
+
+
+def starts(option: str, text: str) -> bool:
+    """Whether the storage daemon takes a number; it fails in any case, as nothing can be made."""
+    words = ["qemu-storage-daemon", option, text]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    return not any(f" expects {what}" in done.stderr for what in ("size", "integer"))
+
+
+@pytest.mark.parametrize("text", SIZES)
+def test_the_same_sizes_can_be_spelled(text):
+    real = starts("--object", f"memory-backend-epc,id=1,size={text}")
+    assert (scalars.KEYVAL[scalars.SIZE](text, None) is not scalars.WRONG) == real
+
+
+@pytest.mark.parametrize("text", INTEGERS)
+@pytest.mark.parametrize(
+    ("member", "kind"), [("size", scalars.INT), ("latency-ns", scalars.UINT64)]
+)
+def test_the_same_integers_can_be_spelled(text, member, kind):
+    real = starts("--blockdev", f"null-co,node-name=1,{member}={text}")
+    assert (scalars.KEYVAL[kind](text, None) is not scalars.WRONG) == real

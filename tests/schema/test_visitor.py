@@ -201,7 +201,24 @@ def test_keyval_integers_are_read_as_c_reads_them(text, value):
     assert visited["size"] == value
 
 
-@pytest.mark.parametrize("text", ["", "x", "1k", "0x", "08", "1_0", "--1", "1 ", str(1 << 63)])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "1k",
+        "0x",
+        "08",
+        "1_0",
+        "0o1",
+        "0x0x1",
+        "\uff11",
+        "9" * 5000,
+        "--1",
+        "1 ",
+        str(1 << 63),
+    ],
+)
 def test_other_keyval_integers_are_refused(text):
     assert keyval_fault({"driver": "null-co", "size": text}) == "Parameter 'size' expects integer"
 
@@ -219,7 +236,18 @@ def test_other_keyval_switches_are_refused():
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1", 1), ("1k", 1024), ("1.5M", 3 << 19), ("2G", 2 << 30), ("0x10", 16), ("1b", 1)],
+    [
+        ("1", 1),
+        ("1k", 1024),
+        ("1.5M", 3 << 19),
+        ("2G", 2 << 30),
+        ("0x10", 16),
+        ("1b", 1),
+        ("0x1b", 27),
+        ("0x2k", 2048),
+        ("1.0", 1),
+        ("+1.", 1),
+    ],
 )
 def test_keyval_sizes_take_suffixes(text, value):
     given = {"qom-type": "memory-backend-ram", "id": "m", "size": text}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TEXT = """\
+HELP = """\
 Usage: qmpd [options]
 
 qmpd is QEMU's block layer as a test double: it speaks QMP, builds a graph of nodes and
@@ -21,7 +21,7 @@ Monitors
   --chardev stdio,id=ID                             a channel for a monitor
   --mon [chardev=]ID,mode=control[,pretty=on|off]   a QMP monitor (system emulator)
   --qmp DEV, --qmp-pretty DEV                       both at once; DEV is unix:PATH,server=on,
-                                                    stdio, tcp:HOST:PORT or chardev:ID
+                                                    stdio or chardev:ID
   --monitor [chardev=]ID[,pretty=on|off]            a QMP monitor (storage daemon)
 
 Process
@@ -35,5 +35,4 @@ Process
 Test double
   --storage host|memory                             keep images in files (as QEMU does), or
                                                     in memory until the end of the process
-  --scenario FILE                                   read levers for a test from FILE
-"""
+  --scenario FILE                                   read levers for a test from FILE"""
