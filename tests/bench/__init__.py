@@ -1,0 +1,1 @@
+"""The benchmark: qmpd against the real programs, see docs/performance.md."""
