@@ -126,6 +126,11 @@ class Machine:
             self.graph.add_user(tx, user, node, perm, shared)
         self.devices[user.name] = Device(user, removable=removable)
 
+    def start(self) -> None:
+        """Let clients in."""
+        for monitor in self.monitors:
+            monitor.start()
+
     # --- events ------------------------------------------------------------------------
 
     def emit(self, name: str, data: dict[str, Any] | None) -> None:

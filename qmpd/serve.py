@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from _signal import SIGHUP, SIGINT, SIGTERM  # type: ignore[import-not-found]  # `signal` would import enum
+from _signal import signal as handle_signal
+
+from qmpd.monitor.porch import Porch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from qmpd.machine import Machine
 
@@ -14,48 +19,66 @@ if TYPE_CHECKING:
 def attach(machine: Machine, loop: asyncio.AbstractEventLoop) -> None:
     """Let ``machine`` live in ``loop``: greet clients, run jobs."""
     machine.scheduler.attach(loop)
-    for monitor in machine.monitors:
-        monitor.start()
+    machine.start()
 
 
 def run(machine: Machine) -> None:
-    """Run a machine until it is told to quit, in uvloop or, where there is none, asyncio."""
-    loop = _new_loop()
+    """Run a machine as the whole process, until it is told to quit.
+
+    The loop is uvloop's or, where there is none or ``QMPD_LOOP=asyncio`` says so, asyncio's.
+    """
+    reactor = machine.scheduler
+    porch = Porch(reactor, _load_loop)
+    reactor.make_loop = _new_loop
+    stop = _quit_by_signal(machine)
+
+    def finish() -> None:
+        porch.end()
+        if reactor.attached:
+            reactor.loop.stop()
+
+    machine.on_quit = finish
+    for number in SIGNALS:
+        handle_signal(number, lambda *_: porch.interrupt(stop))
     try:
-        done = loop.create_future()
-
-        def finish() -> None:
-            if not done.done():
-                done.set_result(None)
-
-        machine.on_quit = finish
-        _watch_signals(loop, machine)
-        attach(machine, loop)
-        loop.run_until_complete(done)
+        machine.start()
+        porch.run()
+        if not porch.ended:
+            loop = reactor.loop
+            for number in SIGNALS:
+                loop.add_signal_handler(number, stop)
+            loop.run_forever()
         _say_goodbye(machine)
     finally:
+        porch.close()
         machine.close()
-        loop.close()
+        if reactor.attached:
+            reactor.loop.close()
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+SIGNALS = (SIGINT, SIGTERM, SIGHUP)
+
+
+def _quit_by_signal(machine: Machine) -> Callable[[], None]:
+    return lambda: machine.quit("host-signal")
+
+
+def _load_loop() -> object:
     if os.environ.get("QMPD_LOOP") != "asyncio":
         try:
             import uvloop
         except ImportError:
             pass  # not there on this platform: the standard loop does as well
         else:
-            return uvloop.new_event_loop()
+            return uvloop
     import asyncio
 
-    return asyncio.new_event_loop()
+    return asyncio
 
 
-def _watch_signals(loop: asyncio.AbstractEventLoop, machine: Machine) -> None:
-    import signal
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, machine.quit, "host-signal")
+def _new_loop() -> asyncio.AbstractEventLoop:
+    loop: asyncio.AbstractEventLoop = _load_loop().new_event_loop()  # type: ignore[attr-defined]
+    return loop
 
 
 def _say_goodbye(machine: Machine) -> None:

@@ -75,14 +75,7 @@ def _open(
     graph: Graph, definition: dict[str, Any], parent: opt.Options | None, role: int
 ) -> _Opening:
     kind = driver_class(definition["driver"])
-    explicit = opt.flatten(definition, kind.child_names)
-    if parent is None:
-        for key, value in opt.ROOT_DEFAULTS.items():
-            explicit.setdefault(key, value)
-    effective = dict(explicit)
-    if parent is not None:
-        opt.inherit(role, parent.effective, effective)
-    options = opt.Options(explicit, effective)
+    options = _options(definition, kind, parent, role)
     children: dict[str, Node] = {}
     owned: set[Node] = set()
     try:
@@ -100,7 +93,7 @@ def _open(
     opened = False
     try:
         _attach_children(graph, node, children, owned)
-        node.driver.open(effective)
+        node.driver.open(options.effective)
         opened = True
         if kind.supports_backing:
             yield from _open_backing(graph, node, definition)
@@ -110,6 +103,18 @@ def _open(
         graph.collect([node, *owned])
         raise
     return node
+
+
+def _options(
+    definition: dict[str, Any], kind: type[Driver], parent: opt.Options | None, role: int
+) -> opt.Options:
+    explicit = opt.flatten(definition, kind.child_names)
+    if parent is None:
+        explicit = {**opt.ROOT_DEFAULTS, **explicit}
+    effective = dict(explicit)
+    if parent is not None:
+        opt.inherit(role, parent.effective, effective)
+    return opt.Options(explicit, effective)
 
 
 def child_role(name: str) -> int:

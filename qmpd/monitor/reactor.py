@@ -22,31 +22,57 @@ if TYPE_CHECKING:
 
 
 class Reactor:
-    """Attached to an asyncio loop after construction; before that it only collects."""
+    """What everything that waits for something waits with.
+
+    It is attached to an asyncio loop at some time; before that it collects, and its
+    descriptors are for somebody else to watch (:mod:`qmpd.monitor.porch`).
+    """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._soon: list[Callable[[], None]] = []
-        self._readers: dict[int, Callable[[], None]] = {}
+        self.readers: dict[int, Callable[[], None]] = {}
+        self.writers: dict[int, Callable[[], None]] = {}
+        self.make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
+        """Called when something needs the loop before it was attached."""
         self._tasks: SimpleQueue[Task | None] | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def attached(self) -> bool:
+        """Whether there is a loop."""
+        return self._loop is not None
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Use ``loop`` from now on, and hand it what was collected."""
         self._loop = loop
-        for fd, action in self._readers.items():
+        for fd, action in self.readers.items():
             loop.add_reader(fd, action)
-        self._readers.clear()
+        for fd, action in self.writers.items():
+            loop.add_writer(fd, action)
         for action in self._soon:
             loop.call_soon(action)
+        self.readers.clear()
+        self.writers.clear()
         self._soon.clear()
+
+    def require_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop; made now if it was not there yet."""
+        if self._loop is None:
+            if self.make_loop is None:
+                raise RuntimeError("the event loop has not been attached yet")
+            self.attach(self.make_loop())
+        return self.loop
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop; it must have been attached."""
-        if self._loop is None:
-            raise RuntimeError("the event loop has not been attached yet")
-        return self._loop
+        """The same as :meth:`require_loop`."""
+        return self._loop if self._loop is not None else self.require_loop()
+
+    def run_collected(self) -> None:
+        """Do what was to be done soon, while there is no loop."""
+        while self._soon and self._loop is None:
+            self._soon.pop(0)()
 
     # --- time --------------------------------------------------------------------------
 
@@ -78,24 +104,30 @@ class Reactor:
     def add_reader(self, fd: int, action: Callable[[], None]) -> None:
         """Call ``action`` whenever ``fd`` can be read."""
         if self._loop is None:
-            self._readers[fd] = action
+            self.readers[fd] = action
         else:
             self._loop.add_reader(fd, action)
 
     def remove_reader(self, fd: int) -> None:
         """Stop watching ``fd`` for reading."""
         if self._loop is None:
-            self._readers.pop(fd, None)
+            self.readers.pop(fd, None)
         else:
             self._loop.remove_reader(fd)
 
     def add_writer(self, fd: int, action: Callable[[], None]) -> None:
         """Call ``action`` whenever ``fd`` can be written."""
-        self.loop.add_writer(fd, action)
+        if self._loop is None:
+            self.writers[fd] = action
+        else:
+            self._loop.add_writer(fd, action)
 
     def remove_writer(self, fd: int) -> None:
         """Stop watching ``fd`` for writing."""
-        self.loop.remove_writer(fd)
+        if self._loop is None:
+            self.writers.pop(fd, None)
+        else:
+            self._loop.remove_writer(fd)
 
     # --- the worker thread -------------------------------------------------------------
 

@@ -108,7 +108,10 @@ def _program(found: list[Word]) -> str:
             return STORAGE_DAEMON
         if word.name == known.MONITOR and _names_chardev(word, ids):
             return STORAGE_DAEMON
-    return SYSTEM
+    # Nothing decides: the storage daemon's long options have two dashes only, and its manual
+    # spells them so, while the system emulator's manual has one.
+    long = [word.word.startswith("--") and word.name != known.MONITOR for word in options]
+    return STORAGE_DAEMON if long and all(long) else SYSTEM
 
 
 def _names_chardev(word: Word, ids: set[str]) -> bool:

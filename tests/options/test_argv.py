@@ -83,7 +83,7 @@ def test_the_system_emulator_reads_everything_first():
     ("words", "program"),
     [
         ("", "system"),
-        ("--blockdev null-co,node-name=a", "system"),
+        ("--blockdev null-co,node-name=a", "storage-daemon"),
         ("--chardev stdio,id=c --monitor c", "storage-daemon"),
         ("--monitor c --chardev stdio,id=c", "storage-daemon"),
         ("-chardev stdio,id=c -monitor chardev=c", "storage-daemon"),

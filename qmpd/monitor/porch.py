@@ -1,0 +1,128 @@
+"""What serves clients until the event loop has been imported.
+
+Importing asyncio takes longer than everything else between ``exec`` and the greeting. So
+the first clients are greeted and answered from here, on bare ``epoll``, while a thread
+imports the loop. As soon as the loop is there, or something needs it (a timer, a job's
+slice of work), it takes over; connections notice nothing.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qmpd.monitor.reactor import Reactor
+
+IDLE_SECONDS = 0.01
+"""How long nothing must happen before the import begins: it slows everything else."""
+SWITCH_INTERVAL = 0.0005
+"""How long (s) a thread may keep the interpreter; also so that slices of jobs don't."""
+
+
+class Porch:
+    """A loop for descriptors and nothing else.
+
+    Args:
+        reactor: whose descriptors are watched until it has a loop.
+        load: imports the loop; called on a thread.
+    """
+
+    def __init__(self, reactor: Reactor, load: Callable[[], object]) -> None:
+        self._reactor = reactor
+        self._load = load
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll = select.epoll()
+        self._masks: dict[int, int] = {}
+        self._loading = False
+        self._signal: Callable[[], None] | None = None
+        self.ended = False
+
+    def end(self) -> None:
+        """Serve no longer."""
+        self.ended = True
+
+    def interrupt(self, action: Callable[[], None]) -> None:
+        """Do ``action`` soon; may be called from a signal handler."""
+        self._signal = action
+        os.eventfd_write(self._wake, 1)
+
+    def run(self) -> None:
+        """Serve until the reactor has its loop, or until the end."""
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        self._poll.register(self._wake, select.EPOLLIN)
+        reactor = self._reactor
+        while True:
+            reactor.run_collected()
+            if self.ended or reactor.attached:
+                break
+            self._update()
+            ready = self._poll.poll(-1 if self._loading else IDLE_SECONDS)
+            if not ready and not self._loading:
+                self._begin_loading()
+            for fd, mask in ready:
+                self._handle(fd, mask)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        while self._loading:
+            self._poll.poll()
+            if os.eventfd_read(self._wake):
+                self._loading = False
+        self._poll.close()
+        os.close(self._wake)
+
+    def _begin_loading(self) -> None:
+        self._loading = True
+
+        def load() -> None:
+            try:
+                self._load()
+            finally:
+                os.eventfd_write(self._wake, 1)
+
+        _thread.start_new_thread(load, ())
+
+    def _update(self) -> None:
+        wanted: dict[int, int] = {}
+        for fd in self._reactor.readers:
+            wanted[fd] = select.EPOLLIN
+        for fd in self._reactor.writers:
+            wanted[fd] = wanted.get(fd, 0) | select.EPOLLOUT
+        if wanted == self._masks:
+            return
+        for fd in self._masks.keys() - wanted.keys():
+            try:
+                self._poll.unregister(fd)
+            except OSError:
+                pass  # closed already, which unregisters
+        for fd, mask in wanted.items():
+            if fd not in self._masks:
+                self._poll.register(fd, mask)
+            elif mask != self._masks[fd]:
+                self._poll.modify(fd, mask)
+        self._masks = wanted
+
+    def _handle(self, fd: int, mask: int) -> None:
+        reactor = self._reactor
+        if fd == self._wake:
+            os.eventfd_read(self._wake)
+            action, self._signal = self._signal, None
+            if action is not None:
+                action()
+            elif self._loading:
+                self._loading = False
+                reactor.require_loop()
+            return
+        if reactor.attached:
+            return  # the loop asks again
+        reader, writer = reactor.readers.get(fd), reactor.writers.get(fd)
+        if reader is not None and mask & ~select.EPOLLOUT:
+            reader()
+        if writer is not None and mask & ~select.EPOLLIN and fd in reactor.writers:
+            writer()
