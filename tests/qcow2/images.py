@@ -87,9 +87,7 @@ class JournalFile(MemoryFile):
 
 
 def qemu_img(*arguments: str, check: bool = True) -> str:
-    done = subprocess.run(
-        ["qemu-img", *arguments], capture_output=True, text=True, check=check
-    )
+    done = subprocess.run(["qemu-img", *arguments], capture_output=True, text=True, check=check)
     return done.stdout
 
 

@@ -97,9 +97,7 @@ def test_refuses_in_qemus_words(keywords, text):
 def test_new_image_reads_back_what_it_was_made_with():
     """The properties of a new image are those that were asked for."""
     file = MemoryFile()
-    create(
-        file, 3 * MIB, cluster_size=4096, refcount_bits=4, lazy_refcounts=True, backing_file="b"
-    )
+    create(file, 3 * MIB, cluster_size=4096, refcount_bits=4, lazy_refcounts=True, backing_file="b")
     image = Image.open(file, writable=False)
     assert (image.virtual_size, image.cluster_size, image.version) == (3 * MIB, 4096, 3)
     assert (image.refcount_bits, image.lazy_refcounts, image.dirty) == (4, True, False)

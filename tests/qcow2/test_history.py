@@ -102,7 +102,9 @@ def test_over_compressed(tmp_path, cluster_size):
 KINDS = ["snapshot", "zero", "backing", "compressed"]
 
 
-@pytest.mark.parametrize("options", ["", "extended_l2=on,", "compression_type=zlib,refcount_bits=1,"])
+@pytest.mark.parametrize(
+    "options", ["", "extended_l2=on,", "compression_type=zlib,refcount_bits=1,"]
+)
 @pytest.mark.parametrize("kind", [*KINDS, "extended"])
 def test_map_and_read_agree_with_qemu(tmp_path, kind, options):
     """Extents, host offsets and contents are what qemu-img map and convert report."""
@@ -110,7 +112,9 @@ def test_map_and_read_agree_with_qemu(tmp_path, kind, options):
     refcounts = "refcount_bits=1" in options and kind == "snapshot"
     cluster = 65536 if not refcounts else 32768
     options = options if not refcounts else ""
-    qemu_img("create", "-q", "-f", "qcow2", "-o", f"{options}cluster_size={cluster}", str(path), "8M")
+    qemu_img(
+        "create", "-q", "-f", "qcow2", "-o", f"{options}cluster_size={cluster}", str(path), "8M"
+    )
     dice = random.Random(kind + options)
     flag = {"zero": "-z", "compressed": "-c -P 5"}.get(kind, "-P 5")
     for index in dice.sample(range(60), 10):
@@ -148,7 +152,8 @@ def their_map(path):
     return merged(
         [
             [item["start"], item["length"], item["data"], item["present"], item.get("offset")]
-            if item["data"] else [item["start"], item["length"], False, item["present"], None]
+            if item["data"]
+            else [item["start"], item["length"], False, item["present"], None]
             for item in qemu_map(path)
         ]
     )

@@ -66,7 +66,9 @@ CASES = [
 def test_same_writes_same_bytes(tmp_path, options, size, count, largest, seed):
     """Random and sequential writes give byte-identical files."""
     for name in ("real", "ours"):
-        qemu_img("create", "-q", "-f", "qcow2", "-o", options, str(tmp_path / f"{name}.qcow2"), str(size))
+        qemu_img(
+            "create", "-q", "-f", "qcow2", "-o", options, str(tmp_path / f"{name}.qcow2"), str(size)
+        )
     writes = requests(f"{options} {seed}", size, count, largest)
     real, ours = write_both(tmp_path, options, writes)
     assert qemu_check(ours) == (0, 0)

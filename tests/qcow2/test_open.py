@@ -22,12 +22,31 @@ FIELDS = {
     "backing offset": (8, "Q", (0, 1, 72, 104, 120, 512, 65000, 65535, 65536, 65537, 1 << 63)),
     "backing length": (16, "I", (0, 1, 536, 537, 1023, 1024, 0xFFFFFFFF)),
     "cluster bits": (20, "I", (0, 8, 9, 12, 13, 14, 15, 16, 17, 21, 22, 0xFFFFFFFF)),
-    "size": (24, "Q", (0, 1, 511, 1 << 20, 1 << 29, (1 << 29) + 1, 1 << 40, 1 << 62,
-                       (1 << 63) - 1, 1 << 63, (1 << 64) - (1 << 29), (1 << 64) - 1)),
+    "size": (
+        24,
+        "Q",
+        (
+            0,
+            1,
+            511,
+            1 << 20,
+            1 << 29,
+            (1 << 29) + 1,
+            1 << 40,
+            1 << 62,
+            (1 << 63) - 1,
+            1 << 63,
+            (1 << 64) - (1 << 29),
+            (1 << 64) - 1,
+        ),
+    ),
     "crypt": (32, "I", (0, 1, 2, 3, 0xFFFFFFFF)),
     "L1 size": (36, "I", (0, 1, 2, 4194304, 4194305, 0xFFFFFFFF)),
-    "L1 offset": (40, "Q", (0, 1, 512, 65536, 196608, 1 << 40, (1 << 63) - 65536, 1 << 63,
-                            (1 << 64) - 65536)),
+    "L1 offset": (
+        40,
+        "Q",
+        (0, 1, 512, 65536, 196608, 1 << 40, (1 << 63) - 65536, 1 << 63, (1 << 64) - 65536),
+    ),
     "table offset": (48, "Q", (0, 1, 512, 65536, 1 << 40, (1 << 63) - 65536, 1 << 63)),
     "table clusters": (56, "I", (0, 1, 2, 128, 129, 0x10000, 0xFFFFFFFF)),
     "snapshots": (60, "I", (0, 0, 65537, 0xFFFFFFFF)),
@@ -103,7 +122,7 @@ def test_several_fields(daemon, tmp_path, seed):
     dice = random.Random(seed)
     path = tmp_path / "i.qcow2"
     bases = [pristine(), pristine(version=2), pristine(cluster_size=4096)]
-    for _ in range(int(os.environ.get('N','150'))):
+    for _ in range(int(os.environ.get("N", "150"))):
         names = dice.sample(list(FIELDS), dice.randint(2, 4))
         changes = [(name, dice.choice(FIELDS[name][2])) for name in names]
         data = damaged(dice.choice(bases), changes)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from qmpd.block.drivers.qcow2.types import ByteFile
 
+_IN_USE = 1
 _ENTRY = struct.Struct(">QIIBBHI")
 
 
@@ -41,3 +42,14 @@ def read_directory(file: ByteFile, count: int, size: int, offset: int) -> Iterat
         table_offset, entries, flags, _, _, name, extra = _ENTRY.unpack_from(data, position)
         yield Bitmap(table_offset, entries, flags, offset + position + 12)
         position += -(-(_ENTRY.size + extra + name) // 8) * 8
+
+
+def mark_in_use(file: ByteFile, count: int, size: int, offset: int) -> None:
+    """Declare all persistent bitmaps out of date, on disk: writes do not update them.
+
+    QEMU then shows them as inconsistent instead of trusting them.
+    """
+    for bitmap in read_directory(file, count, size, offset):
+        if not bitmap.flags & _IN_USE:
+            file.pwrite(bitmap.flags_offset, struct.pack(">I", bitmap.flags | _IN_USE))
+    file.flush()

@@ -12,7 +12,7 @@ from qmpd.block.drivers.qcow2.header import (
 )
 from qmpd.block.drivers.qcow2.mapping import Mapping
 from qmpd.block.drivers.qcow2.refcounts import Refcounts
-from qmpd.block.drivers.qcow2.resize import grow
+from qmpd.block.drivers.qcow2.resize import grow_l1, set_size
 from qmpd.block.drivers.qcow2.tables import encode_table, zeros
 from qmpd.errors import QmpError
 
@@ -55,7 +55,9 @@ def create(
     mapping = Mapping(file, header, zeros(0))
     refcounts = Refcounts(file, header, mapping.cache, table)
     refcounts.allocate(3)
-    grow(file, header, mapping, refcounts, -(-size // 512) * 512)
+    size = -(-size // 512) * 512
+    grow_l1(file, header, mapping, refcounts, size)
+    set_size(file, header, size)
     refcounts.cache.flush()
     if backing_file is not None:
         _set_backing(header, backing_file, backing_format or "")

@@ -6,6 +6,7 @@ import struct
 from errno import EIO, ENOMEDIUM
 
 from qmpd.block.drivers.qcow2 import wording
+from qmpd.block.drivers.qcow2.bitmaps import mark_in_use
 from qmpd.block.drivers.qcow2.compressed import decompressor
 from qmpd.block.drivers.qcow2.header import (
     AUTOCLEAR_KNOWN,
@@ -21,6 +22,7 @@ from qmpd.block.drivers.qcow2.header import (
 )
 from qmpd.block.drivers.qcow2.mapping import Mapping
 from qmpd.block.drivers.qcow2.refcounts import Refcounts
+from qmpd.block.drivers.qcow2.resize import grow_l1, set_size
 from qmpd.block.drivers.qcow2.snapshots import read_snapshots
 from qmpd.block.drivers.qcow2.tables import compressed_range, decode_table
 from qmpd.block.drivers.qcow2.types import COMPRESSED, DATA, Extent, ImageCorruptError
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from qmpd.block.drivers.qcow2.header import Header
     from qmpd.block.drivers.qcow2.types import ByteFile, CowRead, WriteSegment
 
+_ZERO_CHUNK = 1 << 20
 _INCOMPATIBLE_AT = 72
 _MAX_LENGTH = (1 << 63) - (1 << 30)
 
@@ -57,6 +60,7 @@ class Image:
     """
 
     __slots__ = (
+        "_bitmaps_in_use",
         "_broken",
         "_cached_cluster",
         "_decompress",
@@ -83,11 +87,13 @@ class Image:
         self._header = header
         self._mapping = mapping
         self._refcounts = refcounts
+        refcounts.guard = self._guard
         self._writer = Writer(file, mapping, self._refcounts, self._before_link)
         self._decompress = decompressor(header.compression_type)
         self._use_lazy_refcounts = lazy_refcounts
         self._writable = False
         self._broken = False
+        self._bitmaps_in_use = False
         self._cached_cluster: tuple[tuple[int, int], bytes] | None = None
         self.snapshots, _ = read_snapshots(header, file)
 
@@ -263,12 +269,27 @@ class Image:
         """
         self._check_alive()
         self._cached_cluster = None
+        if self._header.bitmaps is not None and not self._bitmaps_in_use:
+            mark_in_use(self._file, *self._header.bitmaps)
+            self._bitmaps_in_use = True
         try:
-            segments = self._writer.prepare(offset, length, cow_read)
-            self._check_overlap(segments)
+            segments = self._writer.prepare(offset, length, self._clipped(cow_read))
+            for segment in segments:
+                self._guard(segment.host_offset, segment.length)
         except ImageCorruptError as error:
             raise self._corrupted(error) from None
         return segments
+
+    def _clipped(self, cow_read: CowRead) -> CowRead:
+        """Keep ``cow_read`` from asking for what lies beyond the end of the guest's disk."""
+        size = self._header.size
+
+        def read(offset: int, length: int) -> bytes:
+            inside = max(0, min(length, size - offset))
+            data = cow_read(offset, inside) if inside else b""
+            return data if inside == length else data + bytes(length - inside)
+
+        return read
 
     def commit_write(self, segments: list[WriteSegment]) -> None:
         """Link prepared clusters; their data is in the file (not necessarily flushed)."""
@@ -277,6 +298,30 @@ class Image:
             self._writer.commit(segments)
         except ImageCorruptError as error:
             raise self._corrupted(error) from None
+
+    def write_zeroes(self, offset: int, length: int, cow_read: CowRead) -> None:
+        """Make a guest range read as zeros; whole clusters need no data (version 3 images)."""
+        size = self.cluster_size
+        start = -(-offset // size) * size
+        stop = (offset + length) // size * size
+        if self.version < 3 or self.extended_l2 or start >= stop:
+            start = stop = offset + length
+        self._write_zero_bytes(offset, start - offset, cow_read)
+        if stop > start:
+            self._check_alive()
+            self._cached_cluster = None
+            try:
+                self._writer.zeroise(start, stop - start)
+            except ImageCorruptError as error:
+                raise self._corrupted(error) from None
+        self._write_zero_bytes(stop, offset + length - stop, cow_read)
+
+    def _write_zero_bytes(self, offset: int, length: int, cow_read: CowRead) -> None:
+        end = offset + length
+        while offset < end:
+            take = min(end - offset, _ZERO_CHUNK)
+            self.write(offset, bytes(take), cow_read)
+            offset += take
 
     def abort_write(self, segments: list[WriteSegment]) -> None:
         """Give back what ``prepare_write`` allocated."""
@@ -307,8 +352,10 @@ class Image:
         if self._broken:
             raise OSError(ENOMEDIUM, "No medium found")
 
-    def _check_overlap(self, segments: list[WriteSegment]) -> None:
+    def _guard(self, offset: int, length: int) -> None:
+        """Raise ``ImageCorruptError`` if a write there would destroy known metadata."""
         header, mapping = self._header, self._mapping
+        end = offset + length
         ranges = (
             (0, header.cluster_size, "qcow2_header"),
             (header.l1_offset, len(mapping.l1) * 8, "active L1 table"),
@@ -318,15 +365,14 @@ class Image:
                 "refcount table",
             ),
         )
-        for segment in segments:
-            start, end = segment.host_offset, segment.host_offset + segment.length
-            for first, size, what in ranges:
-                if start < first + size and first < end:
-                    raise ImageCorruptError(wording.overlap(what), fatal=True, offset=start)
-            if mapping.cache.holds_any(start, end):
-                raise ImageCorruptError(wording.overlap("active L2 table"), fatal=True)
-            if self._refcounts.cache.holds_any(start, end):
-                raise ImageCorruptError(wording.overlap("refcount block"), fatal=True)
+        found = [what for first, size, what in ranges if offset < first + size and first < end]
+        if mapping.cache.holds_any(offset, end):
+            found.append("active L2 table")
+        if self._refcounts.cache.holds_any(offset, end):
+            found.append("refcount block")
+        if found:
+            sentence = wording.overlap(found[0])
+            raise ImageCorruptError(sentence, fatal=True, offset=offset, size=length)
 
     def _corrupted(self, error: ImageCorruptError) -> ImageCorruptError:
         """Mark a writable image corrupt; what is read-only only reports."""
@@ -338,14 +384,12 @@ class Image:
 
     # Header and life
 
-    def resize(self, size: int, *, zero: bool = False) -> None:
-        """Change the virtual size to ``size`` bytes; only growth is supported.
+    def resize(self, size: int, cow_read: CowRead | None = None) -> None:
+        """Grow the image to ``size`` bytes; raises ``QmpError`` for sizes that are refused.
 
-        ``zero`` makes the new part read as zeros even where a backing file is longer.
-        Raises ``QmpError`` for sizes that QEMU refuses.
+        ``cow_read`` is to be given where the backing file is longer than the image is now:
+        the new part then reads as zeros instead of what the backing file holds there.
         """
-        from qmpd.block.drivers.qcow2.resize import grow
-
         self._check_alive()
         if size % 512:
             raise QmpError(wording.NEW_SIZE_UNALIGNED)
@@ -353,18 +397,38 @@ class Image:
             raise QmpError(wording.V2_SNAPSHOTS_RESIZE)
         if size < self.virtual_size:
             raise QmpError(wording.SHRINK_UNSUPPORTED)
-        grow(self._file, self._header, self._mapping, self._refcounts, size)
+        try:
+            grow_l1(self._file, self._header, self._mapping, self._refcounts, size)
+            if cow_read is not None and size > self.virtual_size:
+                self._zero(self.virtual_size, size, cow_read)
+        except ImageCorruptError as error:
+            raise self._corrupted(error) from None
+        set_size(self._file, self._header, size)
 
-    def update_backing(self, backing_file: str, backing_format: str) -> None:
-        """Rewrite the header with another backing file; empty strings leave it out.
+    def _zero(self, start: int, end: int, cow_read: CowRead) -> None:
+        """Hide a longer backing file behind zeros, on disk before the size is."""
+        if self.version < 3:
+            raise QmpError(wording.ZERO_UNSUPPORTED)
+        border = min(-(-start // self.cluster_size) * self.cluster_size, end)
+        self._writer.zero_clusters(border, end)
+        if border > start:
+            self.write(start, bytes(border - start), cow_read)
+        self.flush()
+
+    def update_backing(self, backing_file: str | None, backing_format: str) -> None:
+        """Rewrite the header with another backing file; None removes it.
+
+        An empty name is written as such: QEMU gives it a place and the length 0.
 
         Raises ``OSError``: EINVAL for a name beyond 1023 bytes, ENOSPC if it does not fit.
         """
-        name = backing_file.encode("utf-8", "surrogateescape")
-        check_backing_name(name)
+        name = None
+        if backing_file is not None:
+            name = backing_file.encode("utf-8", "surrogateescape")
+            check_backing_name(name)
         header = self._header
         old = (header.backing_file, header.backing_format)
-        header.backing_file = name or None
+        header.backing_file = name
         header.backing_format = backing_format.encode()
         try:
             self._write_header()

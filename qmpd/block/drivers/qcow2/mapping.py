@@ -16,7 +16,6 @@ from qmpd.block.drivers.qcow2.tables import (
 )
 from qmpd.block.drivers.qcow2.types import (
     COMPRESSED,
-    DATA,
     UNALLOCATED,
     ZERO,
     Extent,
@@ -138,7 +137,4 @@ class Mapping:
         mask = (1 << self.cluster_bits) - 1
         host = extent.host_offset - (within & mask)
         if host & mask:
-            sentence = (
-                wording.cluster_unaligned if extent.kind == DATA else wording.zero_cluster_unaligned
-            )
-            raise ImageCorruptError(sentence(host, l2_offset, index), fatal=True)
+            raise ImageCorruptError(wording.cluster_unaligned(host, l2_offset, index), fatal=True)

@@ -19,7 +19,7 @@ from qmpd.block.drivers.qcow2.types import ImageCorruptError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from qmpd.block.drivers.qcow2.header import Header
     from qmpd.block.drivers.qcow2.types import ByteFile
@@ -46,6 +46,7 @@ class Refcounts:
         "cache",
         "cluster_bits",
         "free_index",
+        "guard",
         "per_block",
         "table",
     )
@@ -73,6 +74,8 @@ class Refcounts:
         )
         self.table = table
         self.free_index = 0
+        # Called with offset and length of every new table; raises if metadata is there already.
+        self.guard: Callable[[int, int], None] = lambda _offset, _length: None
         self._freed: list[tuple[int, int]] = []
 
     # Looking
@@ -191,12 +194,19 @@ class Refcounts:
             return free
 
     def free(self, offset: int, length: int) -> None:
-        """Drop one reference to every cluster that the bytes touch."""
+        """Drop one reference to every cluster that the bytes touch.
+
+        Where there is none to drop, nothing happens: the image had a fault before.
+        """
         first = offset >> self.cluster_bits
         count = ((offset + length - 1) >> self.cluster_bits) + 1 - first
         # The reference is removed before the refcount is lowered.
         self.cache.depend_on(self._l2_cache)
-        self._change(first, count, -1)
+        try:
+            self._change(first, count, -1)
+        except OSError as error:
+            if error.errno != EINVAL:
+                raise
         self._freed.append((first, first + count))
 
     def _increase(self, first: int, count: int) -> None:
@@ -276,8 +286,9 @@ class Refcounts:
         self._l2_cache.flush()
         new = self._search(1)
         if new == 0:
-            raise ImageCorruptError(wording.refcount_block_at_zero(), fatal=True, offset=0)
+            raise ImageCorruptError(wording.REFCOUNT_BLOCK_AT_ZERO, fatal=True, offset=0)
         offset = new << self.cluster_bits
+        self.guard(offset, 1 << self.cluster_bits)
         block = self._codec.fill(0, self.per_block)
         if new // self.per_block == table_index:
             block[new % self.per_block] = 1
@@ -310,6 +321,7 @@ class Refcounts:
         first_area = start // self.per_block
         missing = [i for i in range(first_area, blocks) if not table[i]]
         table_at = start + len(missing)
+        self.guard(start << self.cluster_bits, (len(missing) + clusters) << self.cluster_bits)
         self._cover(table, missing, start, table_at + clusters)
         self.cache.flush()
         self._switch_table(table, table_at << self.cluster_bits, clusters)

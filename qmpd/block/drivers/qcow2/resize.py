@@ -20,28 +20,31 @@ _SIZE_AT = 24
 _L1_SIZE_AT = 36
 
 
-def grow(
+def grow_l1(
     file: ByteFile,
     header: Header,
     mapping: Mapping,
     refcounts: Refcounts,
     size: int,
 ) -> None:
-    """Give the image ``size`` bytes, no fewer than it has; raises ``QmpError`` or ``OSError``.
+    """Make the L1 table long enough for ``size`` bytes; raises ``QmpError`` or ``OSError``.
 
-    Every step is stable before the next, so that a crash leaves the old or the new size.
+    Every step is stable before the next, so that a crash leaves the old or the new table.
     """
-    span = mapping.table_span
-    entries = -(-size // span)
+    entries = -(-size // mapping.table_span)
     if entries > len(mapping.l1):
         if entries * 8 > MAX_L1_BYTES:
             raise QmpError(wording.L1_GROWTH_TOO_LARGE)
-        _grow_l1(file, header, mapping, refcounts, entries)
+        _move_l1(file, header, mapping, refcounts, entries)
+
+
+def set_size(file: ByteFile, header: Header, size: int) -> None:
+    """Put the new virtual size, in bytes, into the header on disk."""
     _write_sync(file, _SIZE_AT, struct.pack(">Q", size))
     header.size = size
 
 
-def _grow_l1(
+def _move_l1(
     file: ByteFile,
     header: Header,
     mapping: Mapping,

@@ -130,65 +130,52 @@ def cannot_repair(strerror: str) -> str:
     return f"Could not repair dirty image: {strerror}"
 
 
+def _hex(number: int) -> str:
+    """Print as C's ``%#x`` does: zero has no prefix."""
+    return f"{number:#x}" if number else "0"
+
+
 def l2_table_unaligned(offset: int, l1_index: int) -> str:
-    """An L1 entry points into the middle of a cluster."""
-    return f"L2 table offset {offset:#x} unaligned (L1 index: {l1_index:#x})"
+    """Complain about an L1 entry that points into the middle of a cluster."""
+    return f"L2 table offset {_hex(offset)} unaligned (L1 index: {_hex(l1_index)})"
 
 
 def cluster_unaligned(offset: int, l2_offset: int, l2_index: int) -> str:
-    """A standard L2 entry points into the middle of a cluster."""
+    """Complain, on reading, about an L2 entry that points into the middle of a cluster."""
     return (
-        f"Cluster allocation offset {offset:#x} unaligned "
-        f"(L2 offset: {l2_offset:#x}, L2 index: {l2_index:#x})"
-    )
-
-
-def zero_cluster_unaligned(offset: int, l2_offset: int, l2_index: int) -> str:
-    """A zero cluster's kept allocation is unaligned."""
-    return (
-        f"Preallocated zero cluster offset {offset:#x} unaligned "
-        f"(L2 offset: {l2_offset:#x}, L2 index: {l2_index:#x})"
+        f"Cluster allocation offset {_hex(offset)} unaligned "
+        f"(L2 offset: {_hex(l2_offset)}, L2 index: {_hex(l2_index)})"
     )
 
 
 def zero_cluster_in_v2(l2_offset: int, l2_index: int) -> str:
-    """A version 2 image uses the zero flag that only version 3 has."""
+    """Complain about the zero flag, which only version 3 has."""
     return (
         f"Zero cluster entry found in pre-v3 image "
-        f"(L2 offset: {l2_offset:#x}, L2 index: {l2_index:#x})"
+        f"(L2 offset: {_hex(l2_offset)}, L2 index: {_hex(l2_index)})"
     )
 
 
-def data_cluster_unaligned(offset: int, guest_offset: int) -> str:
-    """A write meets a data cluster whose offset is unaligned."""
-    return f"Data cluster offset {offset:#x} unaligned (guest offset: {guest_offset:#x})"
+def write_unaligned(offset: int, guest_offset: int, *, zero: bool) -> str:
+    """Complain, on writing, about an L2 entry that points into the middle of a cluster."""
+    what = "Preallocated zero" if zero else "Data"
+    return f"{what} cluster offset {_hex(offset)} unaligned (guest offset: {_hex(guest_offset)})"
 
 
 def refcount_block_unaligned(offset: int, index: int) -> str:
-    """A refcount table entry points into the middle of a cluster."""
-    return f"Refblock offset {offset:#x} unaligned (reftable index: {index:#x})"
-
-
-def refcount_block_at_zero() -> str:
-    """The allocator handed out the header's cluster: the refcounts are wrong."""
-    return "Preventing invalid allocation of refcount block at offset 0"
-
-
-def l2_table_at_zero() -> str:
-    """The allocator handed out the header's cluster: the refcounts are wrong."""
-    return "Preventing invalid allocation of L2 table at offset 0"
-
-
-def data_cluster_at_zero() -> str:
-    """The allocator handed out the header's cluster: the refcounts are wrong."""
-    return "Preventing invalid allocation of data cluster at offset 0"
+    """Complain about a refcount table entry that points into the middle of a cluster."""
+    return f"Refblock offset {_hex(offset)} unaligned (reftable index: {_hex(index)})"
 
 
 def overlap(what: str) -> str:
-    """A write would hit metadata of the kind ``what``."""
-    return f"Preventing invalid write on active metadata (overlaps with {what})"
+    """Say that a write would have hit metadata of the kind ``what``."""
+    return f"Preventing invalid write on metadata (overlaps with {what})"
 
 
+L2_TABLE_AT_ZERO = "Preventing invalid allocation of L2 table at offset 0"
+REFCOUNT_BLOCK_AT_ZERO = "Preventing invalid allocation of refcount block at offset 0"
+
+ZERO_UNSUPPORTED = "Failed to zero out new clusters: Operation not supported"
 L1_GROWTH_TOO_LARGE = "Failed to grow the L1 table: File too large"
 
 CREATE_CLUSTER_SIZE = "Cluster size must be a power of two between 512 and 2048k"

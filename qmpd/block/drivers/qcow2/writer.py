@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from errno import EIO
 
 from qmpd.block.drivers.qcow2 import wording
@@ -20,7 +21,6 @@ from qmpd.block.drivers.qcow2.types import Allocation, ImageCorruptError, WriteS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Callable
 
     from qmpd.block.drivers.qcow2.mapping import Mapping
@@ -136,7 +136,9 @@ class Writer:
         inside = offset & ((1 << bits) - 1)
         first = table[index] & OFFSET_MASK
         if first & ((1 << bits) - 1):
-            raise ImageCorruptError(wording.data_cluster_unaligned(first, offset), fatal=True)
+            zero = bool(table[index] & ZERO_FLAG)
+            sentence = wording.write_unaligned(first, offset, zero=zero)
+            raise ImageCorruptError(sentence, fatal=True)
         if want is not None and want != first + inside:
             return 0, 0
         position = index
@@ -170,8 +172,6 @@ class Writer:
             count = self._refcounts.allocate_at(host, count)
             if count == 0:
                 return 0, 0
-        if host == 0:
-            raise ImageCorruptError(wording.data_cluster_at_zero(), fatal=True, offset=0)
         allocations.append(Allocation(offset - inside, host, count << bits, keep=False))
         return host + inside, min(length, (count << bits) - inside)
 
@@ -183,8 +183,9 @@ class Writer:
             return old
         new = refcounts.allocate(1)
         if new == 0:
-            raise ImageCorruptError(wording.l2_table_at_zero(), fatal=True, offset=0)
+            raise ImageCorruptError(wording.L2_TABLE_AT_ZERO, fatal=True, offset=0)
         try:
+            refcounts.guard(new, 1 << mapping.cluster_bits)
             refcounts.cache.flush()
             words = 1 << mapping.cluster_bits - 3
             table = mapping.cache.get(old)[:] if old else zeros(words)
@@ -198,13 +199,36 @@ class Writer:
             refcounts.free(old, 1 << mapping.cluster_bits)
         return new
 
+    def zero_clusters(self, start: int, end: int) -> None:
+        """Let whole clusters from guest byte ``start`` to ``end`` read as zeros."""
+        mapping = self._mapping
+        bits = mapping.cluster_bits
+        while start < end:
+            l1_index, within = divmod(start, mapping.table_span)
+            l2_offset = self.writable_table(l1_index)
+            stop = min(end, start + mapping.table_span - within)
+            index, last = within >> bits, (within + stop - start + (1 << bits) - 1) >> bits
+            table = mapping.cache.get(l2_offset)
+            old = table[index:last]
+            for i, entry in enumerate(old, index):
+                table[i] = ZERO_FLAG | (0 if entry & COMPRESSED_FLAG else entry)
+            mapping.cache.mark_dirty(l2_offset)
+            self.release(array("Q", [entry for entry in old if entry & COMPRESSED_FLAG]))
+            start = stop
+
     # Linking
 
     def _copy(self, allocation: Allocation, cow_read: CowRead) -> None:
         shift = allocation.host_offset - allocation.guest_offset
         for guest, length in (allocation.head, allocation.tail):
-            if length:
-                self._file.pwrite(guest + shift, cow_read(guest, length))
+            if not length:
+                continue
+            data = cow_read(guest, length)
+            host = guest + shift
+            # Beyond the end of the file there are zeros already: only the size has to follow.
+            if length > 512 and host >= self._file.size() and data == bytes(length):
+                data, host = data[-512:], host + length - 512
+            self._file.pwrite(host, data)
 
     def _link(self, allocation: Allocation) -> None:
         mapping = self._mapping
@@ -225,13 +249,34 @@ class Writer:
         if not allocation.keep and any(old):
             self.release(old)
 
+    def zeroise(self, offset: int, length: int) -> None:
+        """Make whole clusters read as zeros by their entries alone, and free their data."""
+        mapping = self._mapping
+        bits = mapping.cluster_bits
+        position, end = offset, offset + length
+        while position < end:
+            l1_index, within = divmod(position, mapping.table_span)
+            l2_offset = self.writable_table(l1_index)
+            count = min(end - position, mapping.table_span - within) >> bits
+            index = within >> bits
+            cache = mapping.cache
+            if self._before_link():
+                cache.depend_on(self._refcounts.cache)
+            table = cache.get(l2_offset)
+            old = table[index : index + count]
+            table[index : index + count] = progression(ZERO_FLAG, count, 0)
+            cache.mark_dirty(l2_offset)
+            if any(old):
+                self.release(old)
+            position += count << bits
+
     def release(self, entries: array[int]) -> None:
         """Drop the references that (former, plain) L2 entries hold."""
         bits = self._mapping.cluster_bits
         for entry in entries:
             if entry & COMPRESSED_FLAG:
                 self._refcounts.free(*compressed_range(entry, bits))
-            elif entry & OFFSET_MASK:
+            elif entry & OFFSET_MASK and not entry & OFFSET_MASK & ((1 << bits) - 1):
                 self._refcounts.free(entry & OFFSET_MASK, 1 << bits)
 
 
