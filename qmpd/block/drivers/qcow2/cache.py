@@ -91,13 +91,6 @@ class TableCache:
             del self._tables[offset]
             self._dirty.discard(offset)
 
-    def holds_any(self, start: int, end: int) -> bool:
-        """Whether a cached table lies within the bytes ``start``..``end`` of the file."""
-        first = start // self._table_bytes * self._table_bytes
-        if (end - first) // self._table_bytes < len(self._tables):
-            return any(at in self._tables for at in range(first, end, self._table_bytes))
-        return any(first <= offset < end for offset in self._tables)
-
     @property
     def waits(self) -> bool:
         """Whether the other cache has to be stable before this one is written."""

@@ -24,7 +24,7 @@ from qmpd.block.drivers.qcow2.mapping import Mapping
 from qmpd.block.drivers.qcow2.refcounts import Refcounts
 from qmpd.block.drivers.qcow2.resize import grow_l1, set_size
 from qmpd.block.drivers.qcow2.snapshots import read_snapshots
-from qmpd.block.drivers.qcow2.tables import compressed_range, decode_table
+from qmpd.block.drivers.qcow2.tables import any_within, compressed_range, decode_table
 from qmpd.block.drivers.qcow2.types import COMPRESSED, DATA, Extent, ImageCorruptError
 from qmpd.block.drivers.qcow2.writer import Writer
 from qmpd.errors import QmpError
@@ -366,9 +366,9 @@ class Image:
             ),
         )
         found = [what for first, size, what in ranges if offset < first + size and first < end]
-        if mapping.cache.holds_any(offset, end):
+        if any_within(mapping.l2_tables(), offset, end, header.cluster_size):
             found.append("active L2 table")
-        if self._refcounts.cache.holds_any(offset, end):
+        if any_within(self._refcounts.blocks(), offset, end, header.cluster_size):
             found.append("refcount block")
         if found:
             sentence = wording.overlap(found[0])

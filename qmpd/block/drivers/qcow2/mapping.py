@@ -35,7 +35,16 @@ _CACHE_BYTES = 32 << 20
 class Mapping:
     """The L1 table in memory, L2 tables through the cache, and the way from guest to host."""
 
-    __slots__ = ("_file", "_header", "cache", "cluster_bits", "l1", "l2_bits", "table_span")
+    __slots__ = (
+        "_file",
+        "_header",
+        "_l2_tables",
+        "cache",
+        "cluster_bits",
+        "l1",
+        "l2_bits",
+        "table_span",
+    )
 
     def __init__(self, file: ByteFile, header: Header, l1: array[int]) -> None:
         self._file = file
@@ -44,6 +53,7 @@ class Mapping:
         self.l2_bits = header.l2_bits
         self.table_span = 1 << self.cluster_bits + self.l2_bits
         self.l1 = l1
+        self._l2_tables: set[int] | None = None
         self.cache = TableCache(
             file,
             header.cluster_size,
@@ -64,7 +74,16 @@ class Mapping:
         """Write one L1 entry to the disk at once; whatever it needs is stable there."""
         self._file.pwrite(self._header.l1_offset + l1_index * 8, struct.pack(">Q", entry))
         self._file.flush()
+        if self._l2_tables is not None:
+            self._l2_tables.discard(self.l1[l1_index] & OFFSET_MASK)
+            self._l2_tables.add(entry & OFFSET_MASK)
         self.l1[l1_index] = entry
+
+    def l2_tables(self) -> set[int]:
+        """Where all the active L2 tables lie."""
+        if self._l2_tables is None:
+            self._l2_tables = {entry & OFFSET_MASK for entry in self.l1 if entry}
+        return self._l2_tables
 
     def map(self, offset: int, length: int) -> Extent:
         """The extent at guest byte ``offset``, merged as far as it goes within ``length``."""

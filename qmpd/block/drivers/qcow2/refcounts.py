@@ -38,6 +38,7 @@ class Refcounts:
     """The refcount table and blocks of one image, and who gets which cluster next."""
 
     __slots__ = (
+        "_blocks",
         "_codec",
         "_file",
         "_freed",
@@ -76,6 +77,7 @@ class Refcounts:
         self.free_index = 0
         # Called with offset and length of every new table; raises if metadata is there already.
         self.guard: Callable[[int, int], None] = lambda _offset, _length: None
+        self._blocks: set[int] | None = None
         self._freed: list[tuple[int, int]] = []
 
     # Looking
@@ -96,6 +98,12 @@ class Refcounts:
                 fatal=True,
             )
         return offset
+
+    def blocks(self) -> set[int]:
+        """Where all the refcount blocks lie."""
+        if self._blocks is None:
+            self._blocks = {entry & _ENTRY_MASK for entry in self.table if entry}
+        return self._blocks
 
     def _block(self, table_index: int) -> array[int] | None:
         offset = self.block_offset(table_index)
@@ -303,6 +311,7 @@ class Refcounts:
                 struct.pack(">Q", offset),
             )
             self.table[table_index] = offset
+            self._blocks = None
         else:
             self._grow_table(index, table_index, offset)
         raise _TryAgain
@@ -344,6 +353,7 @@ class Refcounts:
         self._write_sync(_TABLE_POINTER_AT, struct.pack(">QI", offset, clusters))
         old_offset, old_size = header.refcount_table_offset, len(self.table) * 8
         self.table = table
+        self._blocks = None
         header.refcount_table_offset, header.refcount_table_clusters = offset, clusters
         self.free(old_offset, old_size)
 

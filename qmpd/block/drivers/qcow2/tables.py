@@ -93,3 +93,11 @@ def compressed_range(entry: int, cluster_bits: int) -> tuple[int, int]:
     offset = entry & ((1 << shift) - 1)
     sectors = (entry >> shift & ((1 << cluster_bits - 8) - 1)) + 1
     return offset, sectors * 512 - offset % 512
+
+
+def any_within(tables: set[int], start: int, end: int, size: int) -> bool:
+    """Whether one of the ``tables`` (file offsets, ``size`` bytes each) touches the range."""
+    first = start // size * size
+    if (end - first) // size < len(tables):
+        return any(offset in tables for offset in range(first, end, size))
+    return any(first <= offset < end for offset in tables)
