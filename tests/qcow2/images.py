@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class DiskFile:
@@ -115,3 +119,8 @@ def qemu_io(path: Path | str, *commands: str) -> None:
 def no_backing(_offset: int, length: int) -> bytes:
     """A ``cow_read`` for fresh images without a backing file."""
     return bytes(length)
+
+
+def seeded(seed: object) -> random.Random:
+    """Dice that fall the same way for the same ``seed``."""
+    return random.Random(str(seed))  # noqa: S311 - chooses test cases, keeps no secrets

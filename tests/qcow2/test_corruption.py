@@ -10,11 +10,11 @@ import subprocess
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from qmpd.block.drivers.qcow2.create import create
 from qmpd.block.drivers.qcow2.image import Image
 from qmpd.block.drivers.qcow2.types import ImageCorruptError
 from qmpd.errors import QmpError
-
 from tests.qcow2.images import MemoryFile, no_backing
 
 COPIED = 1 << 63

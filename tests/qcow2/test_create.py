@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+
 from qmpd.block.drivers.qcow2.create import create
 from qmpd.block.drivers.qcow2.image import Image
 from qmpd.errors import QmpError
-
 from tests.qcow2.images import DiskFile, MemoryFile, qemu_img
 
 MIB = 1 << 20
@@ -55,6 +55,7 @@ def test_backing_file_same_bytes(tmp_path, cluster_size):
     assert bytes(file.data) == expected
 
 
+NEEDS_V3 = "compatibility level 1.1 %s above (use version=v3 or greater)"
 REFUSED = [
     ({"cluster_size": 1000}, "Cluster size must be a power of two between 512 and 2048k"),
     ({"cluster_size": 256}, "Cluster size must be a power of two between 512 and 2048k"),
@@ -63,13 +64,11 @@ REFUSED = [
     ({"refcount_bits": 128}, "Refcount width must be a power of two and may not exceed 64 bits"),
     (
         {"refcount_bits": 8, "version": 2},
-        "Different refcount widths than 16 bits require compatibility level 1.1 or above "
-        "(use version=v3 or greater)",
+        "Different refcount widths than 16 bits require " + NEEDS_V3 % "or",
     ),
     (
         {"lazy_refcounts": True, "version": 2},
-        "Lazy refcounts only supported with compatibility level 1.1 and above "
-        "(use version=v3 or greater)",
+        "Lazy refcounts only supported with " + NEEDS_V3 % "and",
     ),
     (
         {"extended_l2": True, "cluster_size": 8192},

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from shutil import copyfile
 
 import pytest
+
 from qmpd.block.drivers.qcow2.image import Image
 from qmpd.block.drivers.qcow2.types import COMPRESSED, UNALLOCATED, ZERO
-
-from tests.qcow2.images import DiskFile, MemoryFile, qemu_check, qemu_img, qemu_io, qemu_map
+from tests.qcow2.images import DiskFile, MemoryFile, qemu_check, qemu_img, qemu_io, qemu_map, seeded
 from tests.qcow2.test_layout import assert_same_files, requests
 
 pytestmark = pytest.mark.oracle
@@ -47,7 +46,7 @@ def prepare(path, kind, cluster_size, dice):
 def test_same_writes_same_bytes(tmp_path, kind, cluster_size, seed):
     """Writing over shared, zero and backed clusters gives the bytes that QEMU gives."""
     real, ours = tmp_path / "real.qcow2", tmp_path / "ours.qcow2"
-    prepare(real, kind, cluster_size, random.Random(seed))
+    prepare(real, kind, cluster_size, seeded(seed))
     copyfile(real, ours)
     writes = requests(f"{kind}{seed}", SIZE, 60, 6 * cluster_size)
     qemu_io(real, *(f"write -q -P {pattern} {at} {length}" for at, length, pattern in writes))
@@ -85,8 +84,8 @@ def test_over_compressed(tmp_path, cluster_size):
     """Single-cluster writes over compressed clusters free and reuse what QEMU does."""
     real, ours = tmp_path / "real.qcow2", tmp_path / "ours.qcow2"
     for path in (real, ours):
-        prepare(path, "compressed", cluster_size, random.Random(5))
-    dice = random.Random(6)
+        prepare(path, "compressed", cluster_size, seeded(5))
+    dice = seeded(6)
     writes = [dice.randint(0, SIZE // cluster_size - 1) * cluster_size for _ in range(100)]
     qemu_io(real, *(f"write -q -P 9 {at} 512" for at in writes))
     file = DiskFile(ours)
@@ -115,7 +114,7 @@ def test_map_and_read_agree_with_qemu(tmp_path, kind, options):
     qemu_img(
         "create", "-q", "-f", "qcow2", "-o", f"{options}cluster_size={cluster}", str(path), "8M"
     )
-    dice = random.Random(kind + options)
+    dice = seeded(kind + options)
     flag = {"zero": "-z", "compressed": "-c -P 5"}.get(kind, "-P 5")
     for index in dice.sample(range(60), 10):
         at, length = index * cluster, cluster * dice.randint(1, 9)
@@ -178,7 +177,7 @@ def test_growth_gives_the_same_bytes(tmp_path, seed):
     """qemu-img resize and Image.resize leave the same file, also with writes in between."""
     real, ours = tmp_path / "real.qcow2", tmp_path / "ours.qcow2"
     for path in (real, ours):
-        prepare(path, "plain", 512, random.Random(seed))
+        prepare(path, "plain", 512, seeded(seed))
     for number, size in enumerate((9 * MIB, 40 * MIB, 41 * MIB, 500 * MIB)):
         writes = requests(f"{number}", size, 10, 30000)
         qemu_img("resize", "-q", str(real), str(size))

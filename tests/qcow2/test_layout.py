@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
-from qmpd.block.drivers.qcow2.create import create
-from qmpd.block.drivers.qcow2.image import Image
 
-from tests.qcow2.images import DiskFile, qemu_check, qemu_img, qemu_io
+from qmpd.block.drivers.qcow2.image import Image
+from tests.qcow2.images import DiskFile, qemu_check, qemu_img, qemu_io, seeded
 
 pytestmark = pytest.mark.oracle
 
@@ -16,13 +13,8 @@ KIB = 1024
 MIB = KIB * KIB
 
 
-def metadata(path, offset=0):
-    """All clusters that differ would show here: the file's bytes."""
-    return path.read_bytes()
-
-
 def requests(seed, size, count, largest):
-    dice = random.Random(seed)
+    dice = seeded(seed)
     found = []
     for number in range(count):
         length = dice.choice((dice.randint(1, largest), dice.randint(1, 64) * 512))
@@ -35,7 +27,7 @@ def requests(seed, size, count, largest):
     return found
 
 
-def write_both(tmp_path, options, writes):
+def write_both(tmp_path, writes):
     real, ours = tmp_path / "real.qcow2", tmp_path / "ours.qcow2"
     qemu_io(real, *(f"write -P {pattern} {at} {length}" for at, length, pattern in writes))
     file = DiskFile(ours)
@@ -70,7 +62,7 @@ def test_same_writes_same_bytes(tmp_path, options, size, count, largest, seed):
             "create", "-q", "-f", "qcow2", "-o", options, str(tmp_path / f"{name}.qcow2"), str(size)
         )
     writes = requests(f"{options} {seed}", size, count, largest)
-    real, ours = write_both(tmp_path, options, writes)
+    real, ours = write_both(tmp_path, writes)
     assert qemu_check(ours) == (0, 0)
     assert_same_files(real, ours)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import random
 import struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from qmpd.block.drivers.qcow2.create import create
 from qmpd.block.drivers.qcow2.image import Image
 from qmpd.errors import QmpError
-
 from tests.qcow2.daemon import StorageDaemon
-from tests.qcow2.images import MemoryFile
+from tests.qcow2.images import MemoryFile, seeded
 
 # Field: (offset, struct format, interesting values)
 FIELDS = {
@@ -119,7 +118,7 @@ def compare(data, expected, writable, what):
 @pytest.mark.parametrize("seed", range(4))
 def test_several_fields(daemon, tmp_path, seed):
     """The order of the checks shows when several fields are wrong at once."""
-    dice = random.Random(seed)
+    dice = seeded(seed)
     path = tmp_path / "i.qcow2"
     bases = [pristine(), pristine(version=2), pristine(cluster_size=4096)]
     for _ in range(150):

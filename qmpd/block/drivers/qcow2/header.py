@@ -438,4 +438,4 @@ def check_unsupported(header: Header) -> None:
     if header.crypt_method == CRYPT_LUKS and header.crypto is None:
         raise QmpError(wording.missing_crypto_header(header.crypt_method))
     if header.crypt_method:
-        raise QmpError(wording.KEY_SECRET_REQUIRED)
+        raise QmpError(wording.ENCRYPTION_NEEDS_KEY)

@@ -138,10 +138,8 @@ class Mapping:
         entry = table[index]
         kind = kind_of(entry)
         host = entry & OFFSET_MASK
-        if kind == COMPRESSED:
-            count = 1
-        else:
-            count = run_length(table, index, end, 1 << bits if host else 0)
+        step = 1 << bits if host else 0
+        count = 1 if kind == COMPRESSED else run_length(table, index, end, step)
         length = min(length, (count << bits) - inside)
         if kind == COMPRESSED or not host:
             return Extent(kind, length)
