@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from qmpd.block.node import Node, User
     from qmpd.commands.dispatch import Encoded
+    from qmpd.commands.queries import FlatReport
     from qmpd.monitor.chardev import Chardev
     from qmpd.storage.host import Storage
 
@@ -81,6 +82,7 @@ class Machine:
         self.version = VERSION
         self.encoded_version: Encoded | None = None
         self.encoded_schema: Encoded | None = None
+        self.flat_report: FlatReport | None = None
         self.run_state = "prelaunch" if paused else "running"
         self.scheduler = Reactor()
         self.storage = storage or HostStorage(AccessPolicy())

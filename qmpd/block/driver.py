@@ -58,6 +58,8 @@ class Driver:
     mutable_options: frozenset[str] = frozenset()
     strong_options: tuple[str, ...] = ()
     request_alignment = 1
+    has_footprint = False
+    """Whether the size on disk is the driver's own to tell."""
     backing_file = ""
     """What the image's header says, in its own words."""
     backing_format = ""
@@ -133,6 +135,7 @@ class Driver:
 
     def note_written(self, end: int) -> None:
         """Bytes up to ``end`` have been written, by whatever way."""
+        self.graph.generation += 1
         self.highest_written = max(self.highest_written, end)
 
     def truncate(self, size: int) -> None:
@@ -176,6 +179,10 @@ class Driver:
     def set_auto_backing_file(self, name: str) -> None:
         """Note the name of the backing node that the header led to."""
         self.auto_backing_file = name
+
+    def footprint(self) -> tuple[int, int]:
+        """Allocated blocks and size of the file, which may change behind our back."""
+        return 0, 0
 
     def describe(self, info: dict[str, Any]) -> None:
         """Add to an ImageInfo what the driver knows."""

@@ -33,6 +33,8 @@ class Graph:
         self.users: dict[User, None] = {}
         """Devices and private backends, oldest first."""
         self._digits = random_digits
+        self.generation = 0
+        """Changes whenever something that queries show may have changed."""
         self._generated = 0
         self._serial = 0
 
@@ -61,10 +63,12 @@ class Graph:
         """Enter a node under its name."""
         self._serial += 1
         node.serial = self._serial
+        self.generation += 1
         self.nodes[node.name] = node
 
     def forget(self, node: Node) -> None:
         """Take back :meth:`add`."""
+        self.generation += 1
         self.nodes.pop(node.name, None)
 
     def find(self, name: str) -> Node:
@@ -117,6 +121,7 @@ class Graph:
             edge.perm, edge.shared = parent.driver.edge_permissions(
                 edge, *parent.cumulative(), parent.flags
             )
+        self.generation += 1
         children, parents = parent.children, child.parents
         parent.children = {**children, parent.edge_key(name, child): edge}
         child.parents = [edge, *parents]
@@ -141,6 +146,7 @@ class Graph:
 
     def detach(self, tx: Transaction, edge: Edge) -> None:
         """Remove an edge; the child's permissions are refreshed by the caller."""
+        self.generation += 1
         parent, child = edge.parent, edge.child
         children, parents, blockers = parent.children, child.parents, child.blockers
         parent.children = {name: other for name, other in children.items() if other is not edge}
@@ -160,6 +166,7 @@ class Graph:
         Raises:
             QmpError: the link is frozen or would close a cycle.
         """
+        self.generation += 1
         old, parent = edge.child, edge.parent
         if edge.frozen:
             raise QmpError(wording.frozen_link(edge.name, parent.label, old.name))
@@ -215,6 +222,7 @@ class Graph:
             if self.nodes.get(node.name) is not node:
                 continue
             node.driver.close()
+            self.generation += 1
             del self.nodes[node.name]
             for edge in list(node.children.values()):
                 if edge.child.inherits_from is node:

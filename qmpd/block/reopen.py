@@ -108,6 +108,7 @@ class ReopenQueue:
             except OSError as error:
                 raise QmpError(wording.flushing_failed(strerror(error))) from error
         old_children: list[Node] = []
+        self._graph.generation += 1
         with Transaction() as tx:
             for entry in self._entries.values():
                 self._prepare(tx, entry, old_children)

@@ -17,7 +17,7 @@ def query_version(machine: Machine) -> Encoded:
     if machine.encoded_version is None:
         from qmpd.protocol.encoder import encode
 
-        machine.encoded_version = Encoded(encode(machine.version))
+        machine.encoded_version = Encoded(encode(machine.version), fixed=True)
     return machine.encoded_version
 
 
@@ -35,7 +35,7 @@ def query_qmp_schema(machine: Machine) -> Encoded:
         from qmpd.protocol.encoder import encode
 
         text = files("qmpd.schema").joinpath("qmp-schema.json").read_text("utf-8")
-        machine.encoded_schema = Encoded(encode(json.loads(text)[machine.program]))
+        machine.encoded_schema = Encoded(encode(json.loads(text)[machine.program]), fixed=True)
     return machine.encoded_schema
 
 

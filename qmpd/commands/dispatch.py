@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 
 class Encoded:
-    """A reply that is already in wire form."""
+    """A reply that is already in wire form; ``fixed`` if it is the same for ever."""
 
-    __slots__ = ("data",)
+    __slots__ = ("data", "fixed")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, fixed: bool = False) -> None:
         self.data = data
+        self.fixed = fixed
 
 
 class Dispatcher:

@@ -5,20 +5,92 @@ from __future__ import annotations
 from qmpd.block import permissions as p
 from qmpd.block.chain import next_in_chain, skip_implicit
 from qmpd.block.filename import Names, combine
+from qmpd.commands.dispatch import Encoded
+from qmpd.protocol.encoder import encode_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from qmpd.block.driver import Driver
+    from qmpd.block.graph import Graph
     from qmpd.block.node import Node
     from qmpd.machine import Device, Machine
 
 
-def query_named_block_nodes(machine: Machine, *, flat: bool = False) -> list[dict[str, Any]]:
+def query_named_block_nodes(
+    machine: Machine, *, flat: bool = False
+) -> list[dict[str, Any]] | Encoded:
     """Every node, newest first; ``flat`` leaves out what lies below each."""
+    if flat:
+        if machine.flat_report is None:
+            machine.flat_report = FlatReport(machine.graph)
+        return Encoded(machine.flat_report.encoded())
     names = Names()
     nodes = reversed(machine.graph.nodes.values())
-    return [node_info(node, names, flat=flat) for node in nodes]
+    return [node_info(node, names, flat=False) for node in nodes]
+
+
+class FlatReport:
+    """The encoded answer to a flat query, kept as long as nothing has changed.
+
+    Management software asks this often, of machines with hundreds of nodes. What another
+    process may change at any time is asked of the kernel each time: how big the files are.
+    """
+
+    __slots__ = ("_encoded", "_files", "_generation", "_graph", "_nodes", "_texts")
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._generation = -1
+        self._nodes: list[Node] = []
+        self._texts: list[str] = []
+        self._files: list[tuple[Driver, tuple[int, int], list[int]]] = []
+        self._encoded: bytes | None = None
+
+    def encoded(self) -> bytes:
+        """The list as it stands on the wire."""
+        if self._generation != self._graph.generation:
+            self._rebuild()
+        else:
+            self._look_at_files()
+        if self._encoded is None:
+            self._encoded = f"[{', '.join(self._texts)}]".encode("ascii")
+        return self._encoded
+
+    def _rebuild(self) -> None:
+        self._generation = self._graph.generation
+        self._nodes = list(reversed(self._graph.nodes.values()))
+        self._encoded = None
+        names = Names()
+        self._texts = [encode_text(node_info(node, names, flat=True)) for node in self._nodes]
+        users: dict[Driver, list[int]] = {}
+        for index, node in enumerate(self._nodes):
+            for driver in _sized_by(node):
+                users.setdefault(driver, []).append(index)
+        self._files = [(driver, driver.footprint(), where) for driver, where in users.items()]
+
+    def _look_at_files(self) -> None:
+        for index, (driver, seen, where) in enumerate(self._files):
+            now = driver.footprint()
+            if now != seen:
+                self._files[index] = (driver, now, where)
+                self._encoded = None
+                names = Names()
+                for node in where:
+                    self._texts[node] = encode_text(node_info(self._nodes[node], names, flat=True))
+
+
+def _sized_by(node: Node) -> list[Driver]:
+    """The drivers whose files make up what a node reports as its size."""
+    found: list[Driver] = []
+    work = [node]
+    while work:
+        here = work.pop()
+        if here.driver.has_footprint:
+            found.append(here.driver)
+        work.extend(edge.child for edge in here.children.values() if not edge.role & p.ROLE_COW)
+    return found
 
 
 def query_block(machine: Machine) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 
+from qmpd.commands.dispatch import Encoded
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +24,14 @@ if TYPE_CHECKING:
     from qmpd.protocol.session import Session
 
 READ_SIZE = 65536
-REPLY_BACKLOG = 65536
+REPLY_BACKLOG = 262144
 """Unsent bytes above which no further request is taken."""
 EVENT_LIMIT = 8 << 20
 """Unsent bytes above which an event disconnects the client."""
-ROUND = 64
+ROUND = 16
 """Requests per round of the loop."""
+KNOWN = 256
+"""Requests with fixed answers that count as one."""
 OOB_QUEUE = 8
 """In-band requests that may wait while out-of-band ones are read."""
 
@@ -102,27 +106,16 @@ class Connection:
         if not self.open or self._processing:
             return
         self._processing = True
-        budget = ROUND
         exhausted = False
-        while self._can_take():
-            if budget == 0:
-                self._scheduled = True
-                self._reactor.call_soon(self._process)
+        for _ in range(ROUND):
+            if not self._can_take():
                 break
-            budget -= 1
-            if self._queue and not self._waiting:
-                self._submit(self._queue.pop(0))
-                continue
-            item = self._session.next_item()
-            if item is None:
+            if not self._take():
                 exhausted = True
                 break
-            if isinstance(item, bytes):
-                self._out += item
-            elif item.oob or not self._waiting:
-                self._submit(item)
-            else:
-                self._queue.append(item)
+        else:
+            self._scheduled = True
+            self._reactor.call_soon(self._process)
         self._processing = False
         self.flush()
         if self.open:
@@ -130,6 +123,24 @@ class Connection:
                 self._finish()
             else:
                 self._watch()
+
+    def _take(self) -> bool:
+        """Deal with what comes next; False if there is nothing."""
+        if not self._waiting:
+            if self._queue:
+                self._submit(self._queue.pop(0))
+                return True
+            self._out += self._session.answer_known(KNOWN)
+        item = self._session.next_item()
+        if item is None:
+            return False
+        if isinstance(item, bytes):
+            self._out += item
+        elif item.oob or not self._waiting:
+            self._submit(item)
+        else:
+            self._queue.append(item)
+        return True
 
     def _submit(self, request: Request) -> None:
         if not request.oob:
@@ -142,8 +153,8 @@ class Connection:
                 return
             if error is not None:
                 self._out += self._session.error(request, error)
-            elif value.__class__.__name__ == "Encoded":
-                self._out += self._session.reply_encoded(request, value.data)
+            elif value.__class__ is Encoded:
+                self._out += self._session.reply_encoded(request, value.data, fixed=value.fixed)
             else:
                 self._out += self._session.reply(request, value)
             if not self._processing:

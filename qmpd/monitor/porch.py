@@ -8,7 +8,6 @@ slice of work), it takes over; connections notice nothing.
 
 from __future__ import annotations
 
-import _thread
 import os
 import select
 import sys
@@ -78,6 +77,9 @@ class Porch:
         os.close(self._wake)
 
     def _begin_loading(self) -> None:
+        # Imported here, since it takes the importing thread for the main one.
+        import threading
+
         self._loading = True
 
         def load() -> None:
@@ -86,7 +88,7 @@ class Porch:
             finally:
                 os.eventfd_write(self._wake, 1)
 
-        _thread.start_new_thread(load, ())
+        threading.Thread(target=load, name="qmpd-import", daemon=True).start()
 
     def _update(self) -> None:
         wanted: dict[int, int] = {}

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 class Request:
     """A well-formed request: a command's name, arguments and how to answer it.
 
-    `has_id` tells an ``id`` of null from none at all. `oob` says that the client
-    wrote ``exec-oob``; whether the command allows it, its dispatcher has to check.
+    `has_id` tells an ``id`` of null from none at all. `head`
+    is what it is recognised by (`qmpd.protocol.recall`). `oob` says that the client wrote ``exec-oob``; whether the command allows it, its dispatcher has to check.
     """
 
-    __slots__ = ("arguments", "command", "has_id", "id", "oob")
+    __slots__ = ("arguments", "command", "has_id", "head", "id", "oob")
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class Request:
         id: Any = None,  # noqa: A002 - the member's name on the wire
         has_id: bool = False,
         oob: bool = False,
+        head: str = "",
     ) -> None:
         """Take the members as they came."""
         self.command = command
@@ -34,10 +35,12 @@ class Request:
         self.id = id
         self.has_id = has_id
         self.oob = oob
+        self.head = head
 
     def __repr__(self) -> str:
-        """Show all members."""
-        known = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        """Show what the client wrote."""
+        names = ("arguments", "command", "has_id", "id", "oob")
+        known = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
         return f"Request({known})"
 
 

@@ -185,6 +185,31 @@ class StreamParser:
             if self._next_token():
                 return self._finish()
 
+    def plain_line(self) -> str:
+        """The line that is read next, if a value begins with it and all is plain; else empty."""
+        if self._plain and not self._tokens and self._lexer.idle:
+            end = self._plain.find("\n", self._position)
+            if end >= 0:
+                return self._plain[self._position : end]
+        return ""
+
+    def plain_lines(self, most: int) -> list[str]:
+        """At most so many complete lines, under the same conditions."""
+        if not self._plain or self._tokens or not self._lexer.idle:
+            return []
+        lines = self._plain[self._position :].split("\n", most)
+        del lines[-1]
+        return lines
+
+    def skip(self, count: int) -> None:
+        """Go on behind ``count`` characters of plain lines that were dealt with."""
+        self._position += count
+
+    @property
+    def position(self) -> int:
+        """Where in the present piece of input the next value is looked for."""
+        return self._position
+
     def flush(self) -> Any:
         """Return what the end of the input completes; as `next_value` otherwise."""
         self._lexer.flush()

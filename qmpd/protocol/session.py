@@ -11,6 +11,7 @@ from qmpd.protocol import capabilities, wording
 from qmpd.protocol.encoder import encode_string, encode_text, indent
 from qmpd.protocol.messages import Request, read_request
 from qmpd.protocol.parser import INCOMPLETE, StreamParser
+from qmpd.protocol.recall import Recall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Session:
     output over several lines. Behaviour observed on QEMU 7.2.
     """
 
-    __slots__ = ("_oob", "_parser", "_pretty", "_state", "_version", "oob_enabled")
+    __slots__ = ("_oob", "_parser", "_pretty", "_recall", "_state", "_version", "oob_enabled")
 
     def __init__(self, version: dict[str, Any], *, oob: bool = True, pretty: bool = False) -> None:
         """Start before the first client."""
@@ -69,6 +70,7 @@ class Session:
         self._pretty = pretty
         self._state = NEGOTIATION
         self._parser = StreamParser()
+        self._recall = Recall()
         self.oob_enabled = False
 
     @property
@@ -85,6 +87,7 @@ class Session:
         """Forget the client: its negotiation, and input it sent in vain."""
         self._state = TRANSITIONS[self._state, RESET][0]
         self._parser = StreamParser()
+        self._recall = Recall()
         self.oob_enabled = False
 
     def greeting(self) -> bytes:
@@ -103,10 +106,18 @@ class Session:
         next item is asked for, unless out-of-band execution is enabled. Bytes are an
         answer of the session's own, to be sent.
         """
+        parser = self._parser
+        line = parser.plain_line()
+        if line and self._state == COMMAND:
+            known = self._recall.request(line)
+            if known is not None:
+                parser.skip(len(line) + 1)
+                return known
+        end = parser.position + len(line)
         value: Any = None
         happened = REQUEST
         try:
-            value = self._parser.next_value()
+            value = parser.next_value()
             if value is INCOMPLETE:
                 return None
             request = read_request(value, self.oob_enabled)
@@ -118,6 +129,8 @@ class Session:
             return self.error(_sender(value), error)
         self._state, action = TRANSITIONS[self._state, happened]
         if action is DISPATCH:
+            if line and parser.position > end:
+                self._recall.learn(line, request)
             return request
         if action is ACCEPT:
             self.oob_enabled = capabilities.OOB in request.arguments.get("enable", [])
@@ -135,9 +148,26 @@ class Session:
         """Return the answer to a request that succeeded with `value`."""
         return self._answer(request, encode_text(value))
 
-    def reply_encoded(self, request: Request, value: bytes) -> bytes:
-        """As `reply`, for a `value` that `encoder.encode` has already encoded."""
-        return self._answer(request, value.decode("ascii"))
+    def reply_encoded(self, request: Request, value: bytes, *, fixed: bool = False) -> bytes:
+        """As `reply`, for a `value` that `encoder.encode` has already encoded.
+
+        `fixed` says that the answer to this request will never be another one.
+        """
+        text = value.decode("ascii")
+        if fixed and not self._pretty:
+            self._recall.fix(request, text)
+        return self._answer(request, text)
+
+    def answer_known(self, most: int) -> bytes:
+        """Answer requests whose replies are fixed, at most so many, as far as they come next."""
+        if self._state != COMMAND:
+            return b""
+        lines = self._parser.plain_lines(most)
+        if not lines:
+            return b""
+        answers, count = self._recall.answer(lines)
+        self._parser.skip(count)
+        return "".join(answers).encode("ascii")
 
     def error(self, request: Request, error: QmpError) -> bytes:
         """Return the answer to a request that failed."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qmpd.block.transaction import Transaction
 
 _pread = os.pread
+_fstat = os.fstat
 
 
 def _mode(flags: Flags, perm: int) -> int:
@@ -42,6 +43,7 @@ class FileDriver(Driver):
 
     name = "file"
     is_protocol = True
+    has_footprint = True
     mutable_options = frozenset(("x-check-cache-dropped",))
     strong_options = ("filename", "locking", "pr-manager")
 
@@ -236,6 +238,11 @@ class FileDriver(Driver):
     def exact_filename(self) -> str:
         """The file name."""
         return self.path
+
+    def footprint(self) -> tuple[int, int]:
+        """What the file system says now."""
+        found = _fstat(self.fd)
+        return found.st_blocks, found.st_size
 
     def describe(self, info: dict[str, Any]) -> None:
         """Allocated bytes, and that there is nothing to repair."""

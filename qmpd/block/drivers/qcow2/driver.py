@@ -169,6 +169,11 @@ class Qcow2Driver(Driver):
         self.note_written(offset + len(data))
         self.image.write(offset, data, self.pread)
 
+    def write_zeroes(self, offset: int, length: int) -> None:
+        """Mark whole clusters as zero; write the rest."""
+        self.note_written(offset + length)
+        self.image.write_zeroes(offset, length, self.pread)
+
     def flush(self) -> None:
         """Write metadata back in the safe order and wait for the disk."""
         if not self.node.flags.read_only:
@@ -176,7 +181,13 @@ class Qcow2Driver(Driver):
 
     def truncate(self, size: int) -> None:
         """Grow the image."""
-        self.image.resize(size)
+        self.graph.generation += 1
+        backing = self.node.backing
+        if backing is not None and backing.driver.length() > self.image.virtual_size:
+            # What the backing file holds behind the old end must not show up.
+            self.image.resize(size, self.pread)
+        else:
+            self.image.resize(size)
 
     def extent(self, offset: int, length: int) -> Extent:
         """What the image itself holds at ``offset``."""
@@ -217,6 +228,7 @@ class Qcow2Driver(Driver):
         Raises:
             OSError: EINVAL, the name is too long; ENOSPC, the header cluster is full.
         """
+        self.graph.generation += 1
         self.image.update_backing(backing_file, backing_format)
         self.backing_file = self.auto_backing_file = backing_file
         self.backing_format = backing_format
