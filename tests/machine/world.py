@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import json
 
+import pytest
+
+from qmpd.commands.dispatch import Encoded
 from qmpd.errors import QmpError
 from qmpd.machine import STORAGE_DAEMON, Machine
 from qmpd.protocol.messages import Request
@@ -184,16 +188,14 @@ class World:
         value, error = answers[0]
         if error is not None:
             raise Refused(error)
-        return value
+        return json.loads(value.data) if isinstance(value, Encoded) else value
 
     def refusal(self, command, **arguments):
         """Execute a command that must fail; its text."""
-        try:
+        with pytest.raises(Refused) as caught:
             self.do(command, **arguments)
-        except Refused as refused:
-            assert not refused.desc.startswith("Internal error"), refused.desc
-            return refused.desc
-        raise AssertionError(f"{command} {arguments} was accepted")
+        assert not caught.value.desc.startswith("Internal error"), caught.value.desc
+        return caught.value.desc
 
     def add_file(self, name, path, **more):
         self.do("blockdev-add", driver="file", node_name=name, filename=path, **more)

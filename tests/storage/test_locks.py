@@ -59,7 +59,7 @@ def test_release_gives_back_only_what_it_names(two):
     assert [byte for _, byte in held_locks(two[0])] == [100, 102, 201, 202, 203]
 
 
-def test_closing_releases(tmp_path, two):
+def test_closing_releases(two):
     third = os.open(f"/proc/self/fd/{two[0]}", os.O_RDWR)
     hold(third, WRITE, ALL)
     assert locks.conflict(two[0], WRITE, 0) == ("used", 1)
