@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qmpd.block.drivers.qcow2.create import create
-from qmpd.block.drivers.qcow2.header import Header, parse, read_backing_name, read_extensions
+from qmpd.block.drivers.qcow2.header import Header
 from qmpd.block.drivers.qcow2.image import Image
+from qmpd.block.drivers.qcow2.parsing import parse, read_backing_name, read_extensions
 from qmpd.errors import QmpError
 from tests.qcow2.images import DiskFile, JournalFile, MemoryFile, qemu_check, qemu_img, qemu_io
 from tests.qcow2.test_layout import assert_same_files

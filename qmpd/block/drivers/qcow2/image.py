@@ -8,19 +8,21 @@ from errno import EIO, ENOMEDIUM
 from qmpd.block.drivers.qcow2 import wording
 from qmpd.block.drivers.qcow2.bitmaps import mark_in_use
 from qmpd.block.drivers.qcow2.compressed import decompressor
+from qmpd.block.drivers.qcow2.facts import Facts
 from qmpd.block.drivers.qcow2.header import (
     AUTOCLEAR_KNOWN,
-    COMPAT_LAZY_REFCOUNTS,
     INCOMPAT_CORRUPT,
     INCOMPAT_DIRTY,
     check_backing_name,
+)
+from qmpd.block.drivers.qcow2.mapping import Mapping
+from qmpd.block.drivers.qcow2.parsing import (
     check_encryption,
     check_unsupported,
     parse,
     read_backing_name,
     read_extensions,
 )
-from qmpd.block.drivers.qcow2.mapping import Mapping
 from qmpd.block.drivers.qcow2.refcounts import Refcounts
 from qmpd.block.drivers.qcow2.resize import grow_l1, set_size
 from qmpd.block.drivers.qcow2.snapshots import read_snapshots
@@ -52,7 +54,7 @@ def _read_table(file: ByteFile, offset: int, size: int, what: str) -> array[int]
         raise QmpError(wording.failed(what, str(error.strerror))) from None
 
 
-class Image:
+class Image(Facts):
     """The format logic of one qcow2 image. Offsets and lengths are bytes.
 
     Everything is synchronous and for one caller at a time. I/O raises ``OSError``;
@@ -65,7 +67,6 @@ class Image:
         "_cached_cluster",
         "_decompress",
         "_file",
-        "_header",
         "_mapping",
         "_refcounts",
         "_use_lazy_refcounts",
@@ -83,8 +84,8 @@ class Image:
         *,
         lazy_refcounts: bool | None = None,
     ) -> None:
+        super().__init__(header)
         self._file = file
-        self._header = header
         self._mapping = mapping
         self._refcounts = refcounts
         refcounts.guard = self._guard
@@ -132,68 +133,6 @@ class Image:
         if writable:
             image.set_writable(True)
         return image
-
-    # What the image is
-
-    @property
-    def virtual_size(self) -> int:
-        """The guest's disk size in bytes."""
-        return self._header.size
-
-    @property
-    def cluster_size(self) -> int:
-        """Bytes a cluster."""
-        return self._header.cluster_size
-
-    @property
-    def version(self) -> int:
-        """2 (compat 0.10) or 3 (compat 1.1)."""
-        return self._header.version
-
-    @property
-    def backing_file(self) -> str:
-        """The backing file's name in the header, empty if there is none."""
-        return self._header.backing_file_text()
-
-    @property
-    def backing_format(self) -> str:
-        """The backing file's format in the header, empty if unknown."""
-        return self._header.backing_format.decode("utf-8", "surrogateescape")
-
-    @property
-    def compression_type(self) -> str:
-        """``zlib`` or ``zstd``."""
-        return "zstd" if self._header.compression_type else "zlib"
-
-    @property
-    def lazy_refcounts(self) -> bool:
-        """The header's flag, whatever the node's option says."""
-        return bool(self._header.compatible & COMPAT_LAZY_REFCOUNTS)
-
-    @property
-    def refcount_bits(self) -> int:
-        """Width of a refcount."""
-        return 1 << self._header.refcount_order
-
-    @property
-    def corrupt(self) -> bool:
-        """Whether the image is marked corrupt."""
-        return bool(self._header.incompatible & INCOMPAT_CORRUPT)
-
-    @property
-    def dirty(self) -> bool:
-        """Whether the refcounts on disk may be out of date."""
-        return bool(self._header.incompatible & INCOMPAT_DIRTY)
-
-    @property
-    def extended_l2(self) -> bool:
-        """Whether clusters have subclusters."""
-        return self._header.extended_l2
-
-    @property
-    def nb_snapshots(self) -> int:
-        """Number of internal snapshots."""
-        return self._header.nb_snapshots
 
     @property
     def writable(self) -> bool:
