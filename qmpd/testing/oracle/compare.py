@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qmpd.testing.oracle.images import guest_difference, inspect
 from qmpd.testing.oracle.normalise import normalise, parse
 from qmpd.testing.oracle.report import Difference, Said, check_equal
-from qmpd.testing.oracle.script import Step, as_step
+from qmpd.testing.oracle.script import ScriptError, Step, as_step
 from qmpd.testing.oracle.server import Server, ServerGoneError
 from qmpd.testing.oracle.start import Program, Side
 
@@ -112,7 +112,8 @@ def compare(
 def _run(script: Sequence[Step | Mapping[str, Any]], servers: Sequence[Server]) -> Transcript:
     transcript = Transcript()
     for number, step in enumerate(map(as_step, script), 1):
-        lines = [_lines(step, server) for server in servers]
+        reference, other = servers
+        lines = [_reference_lines(step, reference), _lines(step, other)]
         step.check(lines[0])
         transcript.steps.append(_check(f"step {number}: {step.title}", servers, lines))
     return transcript
@@ -125,6 +126,13 @@ def _check(title: str, servers: Sequence[Server], lines: Sequence[list[bytes]]) 
     )
     check_equal(title, one, other)
     return list(one.lines)
+
+
+def _reference_lines(step: Step, server: Server) -> list[bytes]:
+    try:
+        return step.run(server)
+    except (ServerGoneError, TimeoutError) as error:
+        raise ScriptError(f"{step.title}: {error}") from error
 
 
 def _lines(step: Step, server: Server) -> list[bytes]:

@@ -157,24 +157,40 @@ def inspect(path: Path, *, layout: bool = True) -> list[bytes]:
     """Return what qemu-img says about one image that no server has open, a line a tool.
 
     That is ``info``, ``map`` and, for qcow2, ``check`` (counts, fragmentation and the
-    end of the image), each as one line of JSON.
+    end of the image), each as one line of JSON. The image is looked at alone, without
+    its backing file.
 
     Args:
         path: the image.
         layout: whether to say at which offset of the file the data is.
     """
-    fmt = image_format(path)
-    tools = ["info", "map"] + (["check"] if fmt == "qcow2" else [])
-    lines = []
-    for tool in tools:
-        words = ["qemu-img", tool, "-f", fmt, "--output=json", path.name]
-        # check ends with 2 or 3 for errors and leaks: that is a finding, not a failure
-        text = _run(*words, directory=path.parent, ok=(0, 2, 3) if tool == "check" else (0, 1))
-        value = json.loads(text) if text.strip() else None
-        if not layout:
-            value = _without_layout(value)
-        lines.append(f"{path.name} {tool} {json.dumps(value)}\n".encode())
-    return lines
+    found = [("info", info(path)), ("map", _tool("map", path))]
+    if image_format(path) == "qcow2":
+        found.append(("check", _tool("check", path)))
+    if not layout:
+        found = [(tool, _without_layout(value)) for tool, value in found]
+    return [f"{path.name} {tool} {json.dumps(value)}\n".encode() for tool, value in found]
+
+
+def _alone(path: Path) -> str:
+    """Return a file name that opens one layer of a chain and none below."""
+    node: dict[str, Any] = {
+        "driver": image_format(path),
+        "file": {"driver": "file", "filename": str(path)},
+    }
+    if node["driver"] == "qcow2":
+        node["backing"] = None
+    return f"json:{json.dumps(node)}"
+
+
+def _tool(tool: str, path: Path) -> Any:
+    # check ends with 2 or 3 for errors and leaks: that is a finding, not a failure
+    ok = (0, 2, 3) if tool == "check" else (0,)
+    text = _run("qemu-img", tool, "--output=json", _alone(path), directory=path.parent, ok=ok)
+    value = json.loads(text)
+    if isinstance(value, dict):
+        value.pop("filename", None)
+    return value
 
 
 def _without_layout(value: Any) -> Any:
@@ -192,19 +208,9 @@ def _without_layout(value: Any) -> Any:
 
 
 def guest_difference(one: Path, other: Path) -> str | None:
-    """Return ``qemu-img compare``'s verdict if a guest would read different data, else None."""
+    """Return ``qemu-img compare``'s verdict on the data of two layers; None if they are equal."""
     if one.stat().st_size == 0 == other.stat().st_size:
         return None
-    text = _run(
-        "qemu-img",
-        "compare",
-        "-f",
-        image_format(one),
-        "-F",
-        image_format(other),
-        one,
-        other,
-        directory=one.parent,
-        ok=(0, 1),
-    )
+    words = ["qemu-img", "compare", _alone(one), _alone(other)]
+    text = _run(*words, directory=one.parent, ok=(0, 1))
     return None if text.startswith("Images are identical") else text.strip()
