@@ -134,6 +134,36 @@ def test_several_fields(daemon, tmp_path, seed):
             path.write_bytes(data)
 
 
+FAR = (1 << 63) - (1 << 17)
+TABLES = [
+    *([("snapshots", 1), ("snapshot offset", at)] for at in (1 << 40, 1 << 56, FAR)),
+    *(
+        [
+            ("autoclear", 1),
+            ("extension", 0x23852875),
+            ("extension length", 24),
+            ("extension data", 1 << 32),
+            ("directory size", 32),
+            ("directory offset", at),
+        ]
+        for at in (0, 0x20000, 1 << 40, FAR, 1 << 63)
+    ),
+]
+FIELDS_OF_TABLES = {"directory size": (128, "Q", ()), "directory offset": (136, "Q", ())}
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("changes", TABLES)
+def test_snapshot_table_and_bitmap_directory(daemon, tmp_path, monkeypatch, changes):
+    """Tables that are out of reach or filled with something else are refused alike."""
+    for name, field in FIELDS_OF_TABLES.items():
+        monkeypatch.setitem(FIELDS, name, field)
+    data = damaged(pristine(), changes)
+    path = tmp_path / "i.qcow2"
+    path.write_bytes(data)
+    compare(data, daemon.open_error(path, writable=False), False, changes)  # noqa: FBT003 - a flag
+
+
 @given(st.binary(max_size=300), st.booleans())
 def test_garbage_never_gives_a_traceback(garbage, writable):
     """Whatever follows a valid start, opening gives an image or an error with a text."""

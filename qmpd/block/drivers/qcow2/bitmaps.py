@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import struct
+from errno import EIO
+
+from qmpd.block.drivers.qcow2 import wording
+from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from qmpd.block.drivers.qcow2.types import ByteFile
 
 _IN_USE = 1
+_MAX_LENGTH = (1 << 63) - (1 << 30)
 _ENTRY = struct.Struct(">QIIBBHI")
 
 
@@ -32,16 +35,39 @@ class Bitmap:
         self.flags_offset = flags_offset
 
 
-def read_directory(file: ByteFile, count: int, size: int, offset: int) -> Iterator[Bitmap]:
-    """The entries of a directory of ``size`` bytes at ``offset``, as far as they fit."""
-    data = file.pread(offset, size)
+def read_directory(file: ByteFile, count: int, size: int, offset: int) -> list[Bitmap]:
+    """All entries of the directory of ``size`` bytes; raises ``QmpError`` if it is broken."""
+    data = _read(file, offset, size)
     position = 0
-    for _ in range(count):
+    found: list[Bitmap] = []
+    while position < size:
         if position + _ENTRY.size > size:
-            return
-        table_offset, entries, flags, _, _, name, extra = _ENTRY.unpack_from(data, position)
-        yield Bitmap(table_offset, entries, flags, offset + position + 12)
-        position += -(-(_ENTRY.size + extra + name) // 8) * 8
+            raise QmpError(wording.BITMAPS_BROKEN)
+        table_offset, entries, flags, kind, granularity, name_size, extra = _ENTRY.unpack_from(
+            data, position
+        )
+        start = position + _ENTRY.size + extra
+        position = -(-(position + _ENTRY.size + extra + name_size) // 8) * 8
+        if position > size:
+            raise QmpError(wording.BITMAPS_BROKEN)
+        bitmap = Bitmap(table_offset, entries, flags, offset + start - extra - _ENTRY.size + 12)
+        name = data[start : start + name_size].decode("utf-8", "replace")
+        fits = kind == 1 and 9 <= granularity <= 31 and 0 < name_size <= 1023
+        if not fits or not entries or not table_offset or table_offset & 0x1FF:
+            raise QmpError(wording.bitmap_constraints(name))
+        found.append(bitmap)
+    if len(found) != count:
+        raise QmpError(wording.BITMAPS_BROKEN)
+    return found
+
+
+def _read(file: ByteFile, offset: int, size: int) -> bytes:
+    try:
+        if offset + size > _MAX_LENGTH:
+            raise OSError(EIO, "Input/output error")
+        return file.pread(offset, size)
+    except OSError as error:
+        raise QmpError(wording.failed(wording.BITMAPS_UNREADABLE, str(error.strerror))) from None
 
 
 def mark_in_use(file: ByteFile, count: int, size: int, offset: int) -> None:

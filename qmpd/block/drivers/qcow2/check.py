@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 
+from qmpd.block.drivers.qcow2.header import MAX_L1_BYTES
 from qmpd.block.drivers.qcow2.snapshots import read_snapshots
 from qmpd.block.drivers.qcow2.tables import (
     COMPRESSED_FLAG,
@@ -76,6 +77,9 @@ class _References:
         self._l1(self._mapping.l1, header.l1_offset)
         snapshots, table_size = read_snapshots(header, file)
         for snapshot in snapshots:
+            if snapshot.l1_offset >= 1 << 56 or snapshot.l1_entries * 8 > MAX_L1_BYTES:
+                self.bad_entries += 1
+                continue
             data = file.pread(snapshot.l1_offset, snapshot.l1_entries * 8)
             self._l1(decode_table(data), snapshot.l1_offset)
         self.add(header.snapshots_offset, table_size)
@@ -120,6 +124,9 @@ class _References:
 
         self.add(offset, size)
         for bitmap in read_directory(self._file, count, size, offset):
+            if bitmap.table_offset >= 1 << 56 or bitmap.table_entries * 8 > MAX_L1_BYTES:
+                self.bad_entries += 1
+                continue
             self.add(bitmap.table_offset, bitmap.table_entries * 8)
             table = decode_table(self._file.pread(bitmap.table_offset, bitmap.table_entries * 8))
             for entry in table:

@@ -6,7 +6,7 @@ import struct
 from errno import EIO, ENOMEDIUM
 
 from qmpd.block.drivers.qcow2 import wording
-from qmpd.block.drivers.qcow2.bitmaps import mark_in_use
+from qmpd.block.drivers.qcow2.bitmaps import mark_in_use, read_directory
 from qmpd.block.drivers.qcow2.compressed import decompressor
 from qmpd.block.drivers.qcow2.facts import Facts
 from qmpd.block.drivers.qcow2.header import (
@@ -130,6 +130,8 @@ class Image(Facts):
         image = cls(file, header, mapping, refcounts, lazy_refcounts=lazy_refcounts)
         if header.size + 511 >= 1 << 63:
             raise QmpError(wording.TOTAL_SECTORS_TOO_LARGE)
+        if header.bitmaps is not None:
+            read_directory(file, *header.bitmaps)
         if writable:
             image.set_writable(True)
         return image

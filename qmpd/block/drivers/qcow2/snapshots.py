@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from errno import EIO
 
 from qmpd.block.drivers.qcow2 import wording
 from qmpd.errors import QmpError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from qmpd.block.drivers.qcow2.types import ByteFile
 
 _ENTRY = struct.Struct(">QIHHIIQII")
+_MAX_LENGTH = (1 << 63) - (1 << 30)
 _MAX_EXTRA_DATA = 1024
 
 
@@ -32,7 +34,13 @@ def read_snapshots(header: Header, file: ByteFile) -> tuple[list[Snapshot], int]
     found: list[Snapshot] = []
     for number in range(header.nb_snapshots):
         position = -(-position // 8) * 8
-        fields = _ENTRY.unpack(file.pread(position, _ENTRY.size))
+        try:
+            if position + _ENTRY.size > _MAX_LENGTH:
+                raise OSError(EIO, "Input/output error")
+            fields = _ENTRY.unpack(file.pread(position, _ENTRY.size))
+        except OSError as error:
+            reason = wording.failed(wording.SNAPSHOTS_UNREADABLE, str(error.strerror))
+            raise QmpError(reason) from None
         l1_offset, l1_entries, id_size, name_size = fields[:4]
         extra = fields[8]
         if extra > _MAX_EXTRA_DATA:

@@ -20,6 +20,9 @@ CRYPTO_EXTENSION_UNEXPECTED = "CRYPTO header extension only expected with LUKS e
 ENCRYPTION_NEEDS_KEY = "Parameter 'encrypt.key-secret' is required for cipher"
 BITMAPS_EXTENSION_LENGTH = "bitmaps_ext: Invalid extension length"
 BITMAPS_RESERVED = "bitmaps_ext: Reserved field is not zero"
+BITMAPS_BROKEN = "Broken bitmap directory"
+BITMAPS_UNREADABLE = "Failed to read bitmap directory"
+SNAPSHOTS_UNREADABLE = "Failed to read snapshot table"
 BITMAPS_NONE = "found bitmaps extension with zero bitmaps"
 BITMAPS_OFFSET = "bitmaps_ext: invalid bitmap directory offset"
 BITMAPS_DIRECTORY_EMPTY = "Requested bitmap directory size is zero"
@@ -105,6 +108,11 @@ def failed(what: str, strerror: str) -> str:
 def backing_format_too_long(length: int) -> str:
     """The backing format name does not fit QEMU's 16 bytes."""
     return f"ERROR: ext_backing_format: len={length} too large (>=16)"
+
+
+def bitmap_constraints(name: str) -> str:
+    """Name a bitmap whose directory entry breaks the format's rules."""
+    return f"Bitmap '{name}' doesn't satisfy the constraints"
 
 
 def too_many_bitmaps(count: int) -> str:
