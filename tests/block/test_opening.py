@@ -249,7 +249,7 @@ def test_deleting_under_a_failure_deep_down():
     world.close()
 
 
-def test_a_chain_that_bites_its_tail(monkeypatch):
+def test_a_chain_that_bites_its_tail():
     """Headers that name each other end when descriptors do, and nothing stays open."""
     import resource
 

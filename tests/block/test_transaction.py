@@ -54,10 +54,15 @@ def test_it_ends_once(first, second):
 def test_whatever_leaves_the_block_aborts_it(error):
     """Errors, bugs and interrupts alike: nothing stays prepared."""
     log = []
-    with pytest.raises(type(error)), Transaction() as tx:
-        tx.on_commit(lambda: log.append("commit"))
-        tx.on_abort(lambda: log.append("abort"))
-        raise error
+
+    def change():
+        with Transaction() as tx:
+            tx.on_commit(lambda: log.append("commit"))
+            tx.on_abort(lambda: log.append("abort"))
+            raise error
+
+    with pytest.raises(type(error)):
+        change()
     assert log == ["abort"]
 
 
