@@ -1,0 +1,167 @@
+"""block-commit of the active layer: mirror into the base, ready, pivot or soft cancel."""
+
+import json
+
+import pytest
+
+from qmpd.testing.oracle import (
+    MIB,
+    Program,
+    call,
+    chain,
+    compare,
+    refused,
+    show_descriptors,
+    show_graph,
+    wait_event,
+    wait_job,
+)
+from tests.oracle.building import inline, separate
+
+NAMES = ("c0", "c1", "c2")
+NODES = call("query-named-block-nodes")
+LOOK = [show_graph(), show_descriptors(), NODES]
+READY = wait_event("BLOCK_JOB_READY")
+GONE = wait_job("j", "null")
+WRITES = {
+    "c0": ["write -P 10 0 256k"],
+    "c1": ["write -P 1 128k 256k"],
+    "c2": ["write -P 2 768k 64k"],
+}
+
+pytestmark = pytest.mark.oracle
+
+
+def images(directory, **options):
+    chain(directory, *NAMES, writes=WRITES, **options)
+
+
+def commit(**options):
+    return call("block-commit", job_id="j", device="f2", **options)
+
+
+def run(*steps, nodes=separate, build=images, **options):
+    return compare([*nodes(*NAMES), *steps], build, layout=False, **options)
+
+
+@pytest.mark.parametrize(
+    "filter_name", [{}, {"filter_node_name": "flt"}], ids=["implicit", "named"]
+)
+@pytest.mark.parametrize("nodes", [separate, inline], ids=["separate", "inline"])
+def test_pivot(nodes, filter_name):
+    """Ready, every edge of the mirror, completion, and a base that stays writable."""
+    transcript = run(
+        *(commit(auto_finalize=False, **filter_name), READY, *LOOK),
+        *(call("query-jobs"), call("query-block-jobs")),
+        *(call("job-complete", id="j"), wait_event("BLOCK_JOB_PENDING"), *LOOK),
+        *(call("query-jobs"), call("query-block-jobs")),
+        *(call("job-finalize", id="j"), *LOOK),
+        nodes=nodes,
+    )
+    assert transcript.statuses("j")[-2:] == ["concluded", "null"]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [{}, {"base_node": "f0"}, {"base_node": "f1"}, {"top_node": "f2"}, {"top": "c2", "base": "c1"}],
+    ids=str,
+)
+def test_default_layers(layers):
+    """Without top it is the device itself, without base the bottom of the chain."""
+    run(commit(**layers), READY, *LOOK, call("job-complete", id="j"), GONE, *LOOK)
+
+
+@pytest.mark.parametrize(
+    ("end", "then"),
+    [
+        (call("block-job-cancel", device="j"), [GONE]),
+        (call("block-job-cancel", device="j", force=True), [GONE]),
+        (call("job-cancel", id="j"), [GONE]),
+    ],
+    ids=["soft", "force", "job-cancel"],
+)
+def test_cancel_in_ready(end, then):
+    """Softly: a success without pivot. By force: cancelled. The device stays on top."""
+    run(commit(), READY, end, *then, *LOOK, call("query-block-jobs"))
+
+
+def test_second_commit_finds_nothing_to_do():
+    """After the pivot the old layers are still above the base; without them nothing is below it."""
+    again = call("block-commit", job_id="k", device="f0")
+    run(
+        *(commit(), READY, call("job-complete", id="j"), GONE),
+        refused("Need a root block node", again),
+        *[call("blockdev-del", node_name=name) for name in ("f2", "f1")],
+        refused("cannot commit an image into itself", again),
+        *LOOK,
+    )
+
+
+def test_base_grows():
+    sizes = {"c0": MIB // 2, "c1": MIB, "c2": 2 * MIB}
+    run(
+        *(commit(), READY, *LOOK, call("job-complete", id="j"), GONE, *LOOK),
+        build=lambda directory: chain(directory, *NAMES, size=sizes, writes={"c2": WRITES["c2"]}),
+    )
+
+
+def test_zero_clusters_and_holes():
+    """Zeroes above data have to arrive as zeroes."""
+    writes = {"c0": ["write -P 1 0 1M"], "c1": ["write -z 0 256k"], "c2": ["write -z 512k 64k"]}
+    run(
+        *(commit(), READY, call("job-complete", id="j"), GONE, *LOOK),
+        build=lambda directory: chain(directory, *NAMES, writes=writes),
+    )
+
+
+def test_empty_top_is_ready_at_once():
+    """With nothing to copy the order of reply and events is another one."""
+    run(
+        *(commit(), READY, call("query-block-jobs"), call("job-complete", id="j"), GONE, *LOOK),
+        build=lambda directory: chain(directory, *NAMES),
+    )
+
+
+def test_raw_base():
+    compare(
+        [
+            *separate(*NAMES, raw_base=True),
+            *(commit(), READY, *LOOK, call("job-complete", id="j"), GONE, *LOOK),
+        ],
+        lambda directory: images(directory, raw_base=True),
+        layout=False,
+    )
+
+
+def test_unwritable_base():
+    def unwritable(directory):
+        images(directory)
+        (directory / "c0").chmod(0o444)
+
+    run(
+        *LOOK,
+        refused("Could not open 'c0': Permission denied", commit()),
+        *(*LOOK, call("query-jobs")),
+        build=unwritable,
+        unprivileged=True,
+    )
+
+
+@pytest.mark.parametrize("end", ["job-complete", "block-job-cancel"])
+def test_below_a_disk(end):
+    """The device follows the pivot and stays where it is after a soft cancel."""
+    words = []
+    for request in separate(*NAMES):
+        words += ["-blockdev", json.dumps(request["arguments"])]
+    words += ["-device", "virtio-blk-pci,drive=f2,id=vda"]
+    finish = call(end, id="j") if end == "job-complete" else call(end, device="j")
+    compare(
+        [
+            *(commit(), READY, *LOOK, call("query-block"), call("query-block-jobs")),
+            *(finish, GONE, *LOOK, call("query-block")),
+        ],
+        images,
+        program=Program.SYSTEM,
+        arguments=words,
+        layout=False,
+    )
