@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import pstats
+import signal
 import subprocess
 import sys
 import tempfile
@@ -103,6 +104,7 @@ def _profile(bench: Bench, name: str) -> None:
 def main() -> int:
     """Do what the command line says."""
     given = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # clean up then, too
     bench = Bench(make_engine(), Launcher(), given.disk, quick=given.quick)
     _say(_about(bench))
     _warn(bench)

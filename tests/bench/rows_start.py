@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
+import time
 from typing import TYPE_CHECKING
 
 from tests.bench import images
 from tests.bench.bench import note
 from tests.bench.figures import Figure
 from tests.bench.rows_graph import make_chain, many_chains
-from tests.bench.servers import STORAGE_DAEMON, SYSTEM, Cores, blockdev_words
+from tests.bench.servers import STORAGE_DAEMON, SYSTEM, Cores, blockdev_words, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
     from tests.bench.bench import Bench
+
+
+_SETTLE = 0.7
+"""Seconds until a program that has just greeted has nothing left to do."""
 
 
 def start(bench: Bench) -> Iterator[Figure]:
@@ -44,13 +48,13 @@ def loop(bench: Bench) -> Iterator[Figure]:
         )
         words = [sys.executable, "-m", "tests.bench.inloop", kind, str(bench.runs(400))]
         words += [str(bench.launcher.profile)] if bench.launcher.profile else []
-        done = subprocess.run(words, check=True, capture_output=True, cwd=Path.cwd())
+        done = subprocess.run(words, check=True, capture_output=True, env=environment())
         figure.ours += json.loads(done.stdout)
         yield figure
 
 
 def memory(bench: Bench) -> Iterator[Figure]:
-    """Resident memory right after the start."""
+    """Resident memory of a program that has come to rest."""
     yield _memory(bench, "memory-idle", "resident memory, idle", SYSTEM, 1.0, [])
     null = images.null_nodes(1000)
     yield _memory(
@@ -69,6 +73,7 @@ def _memory(
     for _ in range(bench.runs(4)):
         for kind in bench.sides(other):
             server = bench.launcher.start(kind, Cores.two(), blockdev_words(kind, nodes))
+            time.sleep(_SETTLE)
             note(figure, kind, server.memory())
             bench.launcher.stop(server)
     return figure
