@@ -89,6 +89,7 @@ class Machine:
         self.graph = Graph(self.storage, digits or _random_digits())
         self.dispatcher = Dispatcher(self)
         self.jobs = JobManager(self.scheduler, self.emit, self.dispatcher.later)
+        self.graph.tell = self._tell
         self.monitors: list[Monitor] = []
         self.devices: dict[str, Device] = {}
         """By QOM path, oldest first."""
@@ -140,6 +141,9 @@ class Machine:
         wall = self.scheduler.wall()
         for monitor in self.monitors:
             monitor.send_event(name, data, wall)
+
+    def _tell(self, name: str, data: dict[str, Any]) -> None:
+        self.scheduler.call_from_anywhere(lambda: self.emit(name, data))
 
     # --- the end -----------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _heapq import heapify, heappop, heappush
+
 from qmpd.block import permissions as p
 from qmpd.block import wording
 from qmpd.block.node import Blocker, Edge, Node, Parent, User
@@ -9,7 +11,8 @@ from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
     from qmpd.block.options import Flags
     from qmpd.block.transaction import Transaction
@@ -33,6 +36,8 @@ class Graph:
         self.users: dict[User, None] = {}
         """Devices and private backends, oldest first."""
         self._digits = random_digits
+        self.tell: Callable[[str, dict[str, Any]], None] = _tell_nobody
+        """Passes an event on; may be called on the worker thread."""
         self.generation = 0
         """Changes whenever something that queries show may have changed."""
         self._generated = 0
@@ -109,7 +114,7 @@ class Graph:
     ) -> Edge:
         """Add an edge; permissions are refreshed by the caller, with :func:`refresh`.
 
-        The permissions of a node's edge are computed, those of a user's edge given.
+        The permissions of a node's edge are computed then, those of a user's edge are given.
 
         Raises:
             QmpError: the edge would close a cycle.
@@ -118,9 +123,10 @@ class Graph:
         if isinstance(parent, Node):
             if is_ancestor(child, parent):
                 raise QmpError(wording.would_create_cycle(child.name, name, parent.name))
-            edge.perm, edge.shared = parent.driver.edge_permissions(
-                edge, *parent.cumulative(), parent.flags
-            )
+            _lift(parent, child.height + 1)
+            edge.perm, edge.shared = 0, p.ALL  # the refresh finds out
+            tx.touched[parent] = None
+        tx.touched[child] = None
         self.generation += 1
         children, parents = parent.children, child.parents
         parent.children = {**children, parent.edge_key(name, child): edge}
@@ -147,6 +153,7 @@ class Graph:
     def detach(self, tx: Transaction, edge: Edge) -> None:
         """Remove an edge; the child's permissions are refreshed by the caller."""
         self.generation += 1
+        tx.touched[edge.child] = None
         parent, child = edge.parent, edge.child
         children, parents, blockers = parent.children, child.parents, child.blockers
         parent.children = {name: other for name, other in children.items() if other is not edge}
@@ -172,6 +179,9 @@ class Graph:
             raise QmpError(wording.frozen_link(edge.name, parent.label, old.name))
         if isinstance(parent, Node) and is_ancestor(child, parent):
             raise QmpError(wording.would_create_cycle(child.name, edge.name, parent.name))
+        if isinstance(parent, Node):
+            _lift(parent, child.height + 1)
+        tx.touched[old] = tx.touched[child] = None
         old_parents, old_blockers, new_parents = old.parents, old.blockers, child.parents
         old.parents = [other for other in old_parents if other is not edge]
         edge.child = child
@@ -197,20 +207,20 @@ class Graph:
         self.users[user] = None
         tx.on_abort(lambda: self.users.pop(user, None))
         edge = self.attach(tx, user, node, "root", 0, perm, shared)
-        refresh(tx, [node])
+        refresh(tx)
         return edge
 
     # --- lifetime ----------------------------------------------------------------------
 
-    def detach_loosely(self, edge: Edge) -> None:
-        """Remove an edge; that dropped permissions cannot be returned is no error."""
+    def detach_loosely(self, *edges: Edge) -> None:
+        """Remove edges; that dropped permissions cannot be returned is no error."""
         from qmpd.block.transaction import Transaction
 
-        child = edge.child
         tx = Transaction()
-        self.detach(tx, edge)
+        for edge in edges:
+            self.detach(tx, edge)
         tx.commit()
-        refresh_loosely([child])
+        refresh_loosely(tx.touched)
 
     def collect(self, nodes: Iterable[Node]) -> None:
         """Close those of ``nodes`` that nobody holds any more, and what falls with them."""
@@ -242,6 +252,10 @@ class Graph:
         self.collect(reversed(list(self.nodes.values())))
 
 
+def _tell_nobody(name: str, data: dict[str, Any]) -> None:
+    del name, data
+
+
 def _without_reason(blockers: list[Blocker], reason: str) -> list[Blocker]:
     for index, blocker in enumerate(blockers):
         if blocker.reason == reason:
@@ -268,44 +282,36 @@ def is_ancestor(node: Node, of: Node) -> bool:
     return False
 
 
-def below(starts: Iterable[Node]) -> list[Node]:
-    """All nodes reachable from ``starts``, each once, parents before children."""
-    order: list[Node] = []
-    seen: set[Node] = set()
-    for start in starts:
-        if start in seen:
+def _lift(node: Node, height: int) -> None:
+    """Keep every parent higher than its children: the order in which they are refreshed."""
+    work = [(node, height)]
+    while work:
+        here, least = work.pop()
+        if here.height >= least:
             continue
-        seen.add(start)
-        stack: list[tuple[Node, Iterator[Edge]]] = [(start, iter(start.children.values()))]
-        while stack:
-            node, edges = stack[-1]
-            for edge in edges:
-                child = edge.child
-                if child not in seen:
-                    seen.add(child)
-                    stack.append((child, iter(child.children.values())))
-                    break
-            else:
-                stack.pop()
-                order.append(node)
-    order.reverse()
-    return order
+        here.height = least
+        work.extend(
+            (edge.parent, least + 1) for edge in here.parents if isinstance(edge.parent, Node)
+        )
 
 
-def refresh(
-    tx: Transaction, starts: Iterable[Node], future: dict[Node, Flags] | None = None
-) -> None:
-    """Recompute permissions from ``starts`` downwards, each node once.
+def refresh(tx: Transaction, future: dict[Node, Flags] | None = None) -> None:
+    """Recompute permissions where ``tx`` changed the graph, and below as far as it matters.
+
+    Each node is looked at once, after all its parents.
 
     Args:
         tx: what the new edges and descriptors become part of.
-        starts: where parents or flags have changed.
         future: the flags that nodes of a reopen are going to have.
 
     Raises:
         QmpError: a conflict, a writer on a read-only node, an open or a lock that failed.
     """
-    for node in below(starts):
+    known: dict[Node, Any] = {**tx.touched, **(future or {})}
+    queue = [(-node.height, node.serial, node) for node in known]
+    heapify(queue)
+    while queue:
+        node = heappop(queue)[2]
         flags = node.flags if future is None else future.get(node, node.flags)
         perm, shared = node.cumulative()
         if perm & ~shared:
@@ -316,10 +322,14 @@ def refresh(
         driver.check_permissions(tx, perm, shared, flags)
         for edge in node.children.values():
             new = driver.edge_permissions(edge, perm, shared, flags)
-            if edge.child.flags.force_share:
+            child = edge.child
+            if child.flags.force_share:
                 new = (new[0], p.ALL)
             if new != (edge.perm, edge.shared):
                 _set_edge(tx, edge, new)
+                if child not in known:
+                    known[child] = None
+                    heappush(queue, (-child.height, child.serial, child))
 
 
 def refresh_loosely(starts: Iterable[Node]) -> None:
@@ -327,8 +337,9 @@ def refresh_loosely(starts: Iterable[Node]) -> None:
     from qmpd.block.transaction import Transaction
 
     tx = Transaction()
+    tx.touched.update(dict.fromkeys(starts))
     try:
-        refresh(tx, starts)
+        refresh(tx)
     except QmpError:
         tx.abort()
     else:

@@ -75,6 +75,7 @@ class Node(Parent):
         "blockers",
         "driver",
         "flags",
+        "height",
         "implicit",
         "inherits_from",
         "monitor_owned",
@@ -104,6 +105,8 @@ class Node(Parent):
         self.blockers: list[Blocker] = []
         """Newest first."""
         self.serial = 0
+        self.height = 0
+        """Greater than that of every child."""
 
     def describe(self) -> str:
         """``node 'x'``."""

@@ -153,7 +153,7 @@ def _attach_children(graph: Graph, node: Node, children: dict[str, Node], owned:
     for name, child in children.items():
         with Transaction() as tx:
             graph.attach(tx, node, child, name, child_role(name))
-            refresh(tx, [node])
+            refresh(tx)
         if child in owned:
             child.inherits_from = node
 
@@ -181,7 +181,7 @@ def _open_backing(graph: Graph, node: Node, definition: dict[str, Any]) -> _Open
     try:
         with Transaction() as tx:
             graph.attach(tx, node, backing, "backing", p.ROLE_COW)
-            refresh(tx, [node])
+            refresh(tx)
     except QmpError:
         graph.collect([backing])
         raise

@@ -113,7 +113,7 @@ class ReopenQueue:
             for entry in self._entries.values():
                 self._prepare(tx, entry, old_children)
             future = {node: entry.flags for node, entry in self._entries.items()}
-            refresh(tx, [*self._entries, *old_children], future)
+            refresh(tx, future)
             for entry in reversed(self._entries.values()):
                 tx.on_commit(_switch(entry))
         self._graph.collect(old_children)
@@ -182,11 +182,16 @@ def _check_reset(entry: _Entry) -> None:
     """Options that were left out must be able to go back to their defaults."""
     driver = entry.node.driver
     old = entry.node.options.effective
-    for key in hash_order(tuple(old)):
-        if key in entry.options or key in opt.COMMON or key in driver.mutable_options:
-            continue
-        if key != "driver":
-            raise QmpError(wording.cannot_reset_option(key))
+    fixed = [
+        key
+        for key in old
+        if key not in entry.options
+        and key not in opt.COMMON
+        and key not in driver.mutable_options
+        and key != "driver"
+    ]
+    if fixed:
+        raise QmpError(wording.cannot_reset_option(hash_order(fixed)[0]))
 
 
 def _check_unchanged(entry: _Entry, handled: set[str]) -> None:
@@ -201,9 +206,9 @@ def _check_unchanged(entry: _Entry, handled: set[str]) -> None:
     for name, value in entry.children.items():
         if isinstance(value, dict):
             leftover.update({f"{name}.{key}": item for key, item in value.items()})
-    for key in hash_order(tuple(leftover)):
-        if key not in old or leftover[key] != old[key]:
-            raise QmpError(wording.cannot_change_option(key))
+    changed = [key for key, value in leftover.items() if key not in old or value != old[key]]
+    if changed:
+        raise QmpError(wording.cannot_change_option(hash_order(changed)[0]))
 
 
 def _switch(entry: _Entry) -> Any:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from qmpd.block.node import Node
+
 
 class Transaction:
     """A list of prepared changes.
@@ -20,9 +22,11 @@ class Transaction:
     neither may fail.
     """
 
-    __slots__ = ("_abort", "_commit", "_open")
+    __slots__ = ("_abort", "_commit", "_open", "touched")
 
     def __init__(self) -> None:
+        self.touched: dict[Node, None] = {}
+        """Nodes whose parents or children have changed: permissions are due there."""
         self._commit: list[Callable[[], None]] = []
         self._abort: list[Callable[[], None]] = []
         self._open = True

@@ -7,6 +7,7 @@ so what was dirty at the start is all there is to copy.
 from __future__ import annotations
 
 import errno
+from itertools import takewhile
 
 from qmpd.block import permissions as p
 from qmpd.block.chain import allocated_above, chain
@@ -90,7 +91,7 @@ class ActiveCommitJob(BlockJob):
             self.manager.create(self)
             created = True
             reading = p.CONSISTENT_READ | p.WRITE_UNCHANGED | p.WRITE
-            self.add_node("main node", self.filter, p.CONSISTENT_READ, reading)
+            self.add_nodes(("main node", self.filter, p.CONSISTENT_READ, reading))
             self.check_speed()
             self._hold_target(source, base)
         except QmpError:
@@ -108,13 +109,13 @@ class ActiveCommitJob(BlockJob):
             perm |= p.RESIZE
         shared = p.WRITE_UNCHANGED | p.CONSISTENT_READ | p.WRITE
         self._target = self.backend(base, perm, shared)
-        self.add_node("source", source, 0, p.ALL & ~p.RESIZE)
-        self.add_node("target", base, 0, p.ALL)
-        for node in chain(source):
-            if node is base:
-                break
-            if node is not source:
-                self.add_node("intermediate node", node, 0, p.WRITE | p.WRITE_UNCHANGED)
+        between = takewhile(lambda node: node is not base, chain(source.backing))
+        quiet = p.WRITE | p.WRITE_UNCHANGED
+        self.add_nodes(
+            ("source", source, 0, p.ALL & ~p.RESIZE),
+            ("target", base, 0, p.ALL),
+            *(("intermediate node", node, 0, quiet) for node in between),
+        )
         if self.filter is not None:
             self.freeze(self.filter, base)
 

@@ -27,6 +27,9 @@ CHUNK = 512 * 1024
 BATCH = 4 << 20
 """Bytes per step otherwise: long enough to be quick, short enough to stay responsive."""
 
+LOOK_AHEAD = 1 << 34
+"""Bytes whose tables are looked at in one go on the loop."""
+
 _NO_SPACE = (errno.ENOSPC,)
 
 
@@ -55,20 +58,25 @@ class BlockJob(Job):
 
     # --- nodes -------------------------------------------------------------------------
 
-    def add_node(self, name: str, node: Node, perm: int, shared: int) -> None:
-        """Take hold of a node: an edge, a blocker and a reference.
+    def add_nodes(self, *wanted: tuple[str, Node, int, int]) -> None:
+        """Take hold of nodes: an edge (name, node, perm, shared), a blocker and a reference.
 
         Raises:
-            QmpError: the permissions conflict with somebody's.
+            QmpError: the permissions conflict with somebody's; then of none of them.
         """
         with Transaction() as tx:
-            edge = self.graph.attach(tx, self, node, name, 0, perm, shared)
-            refresh(tx, [node])
-        blocker = Blocker(block_wording.used_by_job(self.type), frozenset())
-        node.blockers = [blocker, *node.blockers]
-        node.references += 1
-        self._edges.append(edge)
-        self._blockers.append((node, blocker))
+            edges = [
+                self.graph.attach(tx, self, node, name, 0, perm, shared)
+                for name, node, perm, shared in wanted
+            ]
+            refresh(tx)
+        for edge in edges:
+            node = edge.child
+            blocker = Blocker(block_wording.used_by_job(self.type), frozenset())
+            node.blockers = [blocker, *node.blockers]
+            node.references += 1
+            self._edges.append(edge)
+            self._blockers.append((node, blocker))
 
     def remove_nodes(self) -> None:
         """Let go of every node again."""
@@ -77,8 +85,7 @@ class BlockJob(Job):
             node.blockers = [other for other in node.blockers if other is not blocker]
             node.references -= 1
             nodes.append(node)
-        for edge in self._edges:
-            self.graph.detach_loosely(edge)
+        self.graph.detach_loosely(*self._edges)
         self._edges.clear()
         self._blockers.clear()
         self.graph.collect(nodes)
@@ -103,9 +110,9 @@ class BlockJob(Job):
         if user is None:
             return
         self.graph.users.pop(user, None)
-        for edge in list(user.children.values()):
-            self.graph.detach_loosely(edge)
-            self.graph.collect([edge.child])
+        edges = list(user.children.values())
+        self.graph.detach_loosely(*edges)
+        self.graph.collect(edge.child for edge in edges)
 
     def freeze(self, top: Node, base: Node) -> None:
         """Keep every link from ``top`` down to ``base`` as it is."""
@@ -175,6 +182,19 @@ class Copied:
         self.copied = copied
         self.operation = ""
         self.error = 0
+
+
+def unallocated(top: Node, base: Node, offset: int, length: int) -> int:
+    """How many bytes at ``offset`` nothing above ``base`` holds; 0 if something does.
+
+    Runs on the loop: it looks at tables only, so an empty layer costs no trip to the worker
+    thread. What cannot be read is left to the worker to complain of.
+    """
+    try:
+        layer, _, size = allocated_above(top, base, offset, min(length, LOOK_AHEAD))
+    except OSError:
+        return 0
+    return size if layer is None else 0
 
 
 def copy_step(top: Node, base: Node, offset: int, limit: int) -> Copied:

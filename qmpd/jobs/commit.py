@@ -8,6 +8,7 @@ header that cannot be written fails the job instead of the process.
 from __future__ import annotations
 
 import errno
+from itertools import takewhile
 
 from qmpd.block import permissions as p
 from qmpd.block.chain import chain
@@ -18,7 +19,7 @@ from qmpd.block.node import Node
 from qmpd.block.reopen import set_read_only
 from qmpd.errors import QmpError
 from qmpd.jobs import wording
-from qmpd.jobs.blockjob import BATCH, CHUNK, BlockJob, Copied, as_errno, copy_step
+from qmpd.jobs.blockjob import BATCH, CHUNK, BlockJob, Copied, as_errno, copy_step, unallocated
 from qmpd.jobs.job import Sleep, Work
 
 TYPE_CHECKING = False
@@ -73,7 +74,7 @@ class CommitJob(BlockJob):
             raise QmpError(wording.SAME_FILES)
         self.manager.create(self)
         try:
-            self.add_node("main node", self.device, 0, p.ALL)
+            self.add_nodes(("main node", self.device, 0, p.ALL))
             self.check_speed()
             self._take_hold()
         except QmpError:
@@ -87,12 +88,13 @@ class CommitJob(BlockJob):
         self.filter = insert_filter(
             self.graph, CommitTop(self.graph), self.top, self.filter_name, read_only=True
         )
-        for node in chain(self.top):
-            if node is self.base:
-                break
-            self.add_node("intermediate node", node, 0, p.WRITE | p.WRITE_UNCHANGED)
+        between = takewhile(lambda node: node is not self.base, chain(self.top))
+        quiet = p.WRITE | p.WRITE_UNCHANGED
+        self.add_nodes(
+            *(("intermediate node", node, 0, quiet) for node in between),
+            ("base", self.base, 0, p.ALL),
+        )
         self.freeze(self.filter, self.base)
-        self.add_node("base", self.base, 0, p.ALL)
         perm = p.CONSISTENT_READ | p.WRITE
         if self.base.driver.length() < self.top.driver.length():
             perm |= p.RESIZE
@@ -116,11 +118,18 @@ class CommitJob(BlockJob):
         self.total = self.top.driver.length()
         if self.base.driver.length() < self.total:
             yield Work(lambda: self.base.driver.truncate(self.total))
-        offset, delay = 0, 0
+        offset, delay, copied = 0, 0, False
         while offset < self.total:
             yield Sleep(delay)
             if self.must_end():
                 return
+            hole = unallocated(self.top, self.base, offset, self.total - offset)
+            if hole:
+                offset += hole
+                self.current = offset
+                delay = 0
+                continue
+            copied = True
             limit = min(self._step_size(), self.total - offset)
             result: Copied = yield Work(self._copy(offset, limit))
             if result.error:
@@ -134,7 +143,8 @@ class CommitJob(BlockJob):
             delay = 0
             if result.copied:
                 delay = self.rate.delay(self.manager.scheduler.now(), result.size)
-        yield Work(self.base.driver.flush)
+        if copied:
+            yield Work(self.base.driver.flush)
 
     def _step_size(self) -> int:
         return CHUNK if self.rate.speed else BATCH

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 
+from qmpd.block.driver import warn
 from qmpd.block.node import Parent
 from qmpd.errors import QmpError
 from qmpd.jobs import states, wording
@@ -163,32 +164,37 @@ class Job(Parent):
 
     def _resume(self, value: Any, error: BaseException | None = None) -> None:
         """Run until the work waits for something that is not there yet."""
+        wants = self._advance(value, error)
+        while wants is not None and self.force_cancelled and not isinstance(wants, Work):
+            wants = self._advance(None)
+        if wants is None:
+            return
+        if isinstance(wants, Work):
+            self.busy = True
+            self.manager.submit(self, wants.function)
+        elif self.pause_count > 0:
+            self._wake()
+        elif isinstance(wants, Sleep):
+            self._timer = self.manager.scheduler.call_later(wants.ns, self._alarm)
+
+    def _advance(
+        self, value: Any, error: BaseException | None = None
+    ) -> Sleep | Work | Wait | None:
+        """Take the work one step further; None when it has ended, well or not."""
         run = self._run
         if run is None:
-            return
-        while True:
-            try:
-                wants = run.send(value) if error is None else run.throw(error)
-            except StopIteration:
-                self._finished()
-                return
-            except OSError as failure:
-                self.fail(failure.errno or errno.EIO)
-                self._finished()
-                return
-            value = error = None
-            if isinstance(wants, Work):
-                self.busy = True
-                self.manager.submit(self, wants.function)
-                return
-            if self.force_cancelled:
-                continue
-            if self.pause_count > 0:
-                self._wake()
-                return
-            if isinstance(wants, Sleep):
-                self._timer = self.manager.scheduler.call_later(wants.ns, self._alarm)
-            return
+            return None
+        try:
+            return run.send(value) if error is None else run.throw(error)
+        except StopIteration:
+            pass
+        except OSError as failure:
+            self.fail(failure.errno or errno.EIO)
+        except Exception as failure:  # noqa: BLE001 - a fault of ours must not hang the job
+            warn(f"internal error in job '{self.id}': {type(failure).__name__}: {failure}")
+            self.fail(errno.EIO)
+        self._finished()
+        return None
 
     def _alarm(self) -> None:
         self._timer = None

@@ -60,6 +60,7 @@ class Connection:
         self._writing = False
         self._eof = False
         self._scheduled = False
+        self._flushing = False
         self.open = True
 
     def start(self) -> None:
@@ -175,8 +176,14 @@ class Connection:
             self.close()
             return
         self._out += line
-        if not self._processing:
-            self.flush()
+        if not self._processing and not self._flushing:
+            # Events come in bursts; one write, and one wake-up of the client, does for all.
+            self._flushing = True
+            self._reactor.call_soon(self._flush_events)
+
+    def _flush_events(self) -> None:
+        self._flushing = False
+        self.flush()
 
     def _write(self, data: bytes) -> None:
         self._out += data

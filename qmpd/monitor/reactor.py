@@ -99,6 +99,13 @@ class Reactor:
         else:
             self._loop.call_soon(action)
 
+    def call_from_anywhere(self, action: Callable[[], None]) -> None:
+        """The same from any thread; while there is no loop there is no other thread."""
+        if self._loop is None:
+            action()
+        else:
+            self._loop.call_soon_threadsafe(action)
+
     # --- descriptors -------------------------------------------------------------------
 
     def add_reader(self, fd: int, action: Callable[[], None]) -> None:

@@ -55,6 +55,7 @@ class FileDriver(Driver):
         self._locked = 0
         self._wanted = 0
         self._locking = True
+        self._unflushed = False
 
     # --- life --------------------------------------------------------------------------
 
@@ -202,12 +203,19 @@ class FileDriver(Driver):
             done += os.pwrite(self.fd, memoryview(data)[done:], offset + done)
 
     def flush(self) -> None:
-        """Wait until the disk has the data, unless the node says not to."""
-        if not self.node.flags.no_flush and self._mode & os.O_ACCMODE != os.O_RDONLY:
+        """Wait until the disk has what was written, unless the node says not to."""
+        if self._unflushed and not self.node.flags.no_flush:
             os.fdatasync(self.fd)
+            self._unflushed = False
+
+    def note_written(self, end: int) -> None:
+        """There is something to flush now."""
+        super().note_written(end)
+        self._unflushed = True
 
     def truncate(self, size: int) -> None:
         """Set the file's size."""
+        self._unflushed = True
         os.ftruncate(self.fd, size)
 
     def extent(self, offset: int, length: int) -> Extent:

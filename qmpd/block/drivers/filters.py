@@ -94,7 +94,7 @@ def insert_filter(
         graph.attach(tx, node, above, "backing", p.ROLE_FILTERED | p.ROLE_PRIMARY)
         for edge in reversed(moving):
             graph.retarget(tx, edge, node)
-        refresh(tx, [node])
+        refresh(tx)
     return node
 
 
@@ -108,7 +108,7 @@ def replace_node(graph: Graph, old: Node, new: Node, *, keep: Node | None = None
         for edge in reversed(old.parents):
             if edge.parent.kind != "block-job" and edge.parent is not keep:
                 graph.retarget(tx, edge, new)
-        refresh(tx, [new, old])
+        refresh(tx)
 
 
 def remove_filter(graph: Graph, node: Node) -> None:

@@ -53,7 +53,7 @@ def create(
     table[0] = 2 * cluster_size
     file.pwrite(cluster_size, encode_table(table) + bytes(cluster_size))
     mapping = Mapping(file, header, zeros(0))
-    refcounts = Refcounts(file, header, mapping.cache, table)
+    refcounts = Refcounts(file, header, mapping.cache, lambda: table)
     refcounts.allocate(3)
     size = -(-size // 512) * 512
     grow_l1(file, header, mapping, refcounts, size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from qmpd.block import wording
 from qmpd.block.driver import DATA, UNALLOCATED, ZERO, Driver, Extent, WriteTargets, strerror, warn
 from qmpd.block.drivers.qcow2 import types
@@ -105,6 +107,7 @@ class Qcow2Driver(Driver):
         except OSError as error:
             file = self._file.exact_filename()
             raise QmpError(wording.could_not_open(file, strerror(error))) from error
+        self.image.on_corrupt = self._tell_corruption
         self.backing_file = self.auto_backing_file = self.image.backing_file
         self.backing_format = self.image.backing_format
 
@@ -140,9 +143,24 @@ class Qcow2Driver(Driver):
     def _writable_again(self) -> None:
         try:
             self.image.set_writable(True)
-        except OSError as error:
+        except (OSError, QmpError) as error:
             # Too late to refuse: every write to the image will fail instead.
-            warn(f"'{self.node.name}' cannot be written: {strerror(error)}")
+            reason = error.desc if isinstance(error, QmpError) else strerror(error)
+            warn(f"'{self.node.name}' cannot be written: {reason}")
+
+    def _tell_corruption(self, error: types.ImageCorruptError) -> None:
+        data: dict[str, Any] = {
+            "device": "",
+            "node-name": self.node.name,
+            "msg": error.message,
+        }
+        if error.offset is not None:
+            data["offset"] = error.offset
+        if error.size is not None:
+            data["size"] = error.size
+        data["fatal"] = error.fatal
+        self.graph.generation += 1
+        self.graph.tell("BLOCK_IMAGE_CORRUPTED", data)
 
     # --- data --------------------------------------------------------------------------
 
@@ -183,11 +201,12 @@ class Qcow2Driver(Driver):
         """Grow the image."""
         self.graph.generation += 1
         backing = self.node.backing
-        if backing is not None and backing.driver.length() > self.image.virtual_size:
-            # What the backing file holds behind the old end must not show up.
-            self.image.resize(size, self.pread)
-        else:
-            self.image.resize(size)
+        hide = backing is not None and backing.driver.length() > self.image.virtual_size
+        try:
+            # What a longer backing file holds behind the old end must not show up.
+            self.image.resize(size, self.pread if hide else None)
+        except QmpError as error:
+            raise OSError(errno.ENOTSUP, error.desc) from error
 
     def extent(self, offset: int, length: int) -> Extent:
         """What the image itself holds at ``offset``."""

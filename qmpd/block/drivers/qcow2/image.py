@@ -34,6 +34,7 @@ from qmpd.errors import QmpError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Callable
 
     from qmpd.block.drivers.qcow2.check import Counts
     from qmpd.block.drivers.qcow2.header import Header
@@ -72,6 +73,7 @@ class Image(Facts):
         "_use_lazy_refcounts",
         "_writable",
         "_writer",
+        "on_corrupt",
         "snapshots",
     )
 
@@ -94,6 +96,7 @@ class Image(Facts):
         self._use_lazy_refcounts = lazy_refcounts
         self._writable = False
         self._broken = False
+        self.on_corrupt: Callable[[ImageCorruptError], None] | None = None
         self._bitmaps_in_use = False
         self._cached_cluster: tuple[tuple[int, int], bytes] | None = None
         self.snapshots, _ = read_snapshots(header, file)
@@ -116,17 +119,20 @@ class Image(Facts):
         check_encryption(header)
         if lazy_refcounts and header.version < 3:
             raise QmpError(wording.LAZY_NEEDS_V3)
-        refcount_table = _read_table(
-            file,
-            header.refcount_table_offset,
-            header.refcount_table_clusters << header.cluster_bits,
-            wording.REFCOUNTS_UNREADABLE,
-        )
+        table_size = header.refcount_table_clusters << header.cluster_bits
+        if header.refcount_table_offset + table_size > _MAX_LENGTH:
+            reason = "Input/output error"
+            raise QmpError(wording.failed(wording.REFCOUNTS_UNREADABLE, reason))
         read_extensions(header, file)
         check_unsupported(header)
         read_backing_name(header, file)
         mapping = Mapping(file, header, l1)
-        refcounts = Refcounts(file, header, mapping.cache, refcount_table)
+        refcounts = Refcounts(
+            file,
+            header,
+            mapping.cache,
+            lambda: decode_table(file.pread(header.refcount_table_offset, table_size)),
+        )
         image = cls(file, header, mapping, refcounts, lazy_refcounts=lazy_refcounts)
         if header.size + 511 >= 1 << 63:
             raise QmpError(wording.TOTAL_SECTORS_TOO_LARGE)
@@ -252,7 +258,7 @@ class Image(Facts):
             self._check_alive()
             self._cached_cluster = None
             try:
-                self._writer.zeroise(start, stop - start)
+                self._writer.zero_clusters(start, stop, unmap=True)
             except ImageCorruptError as error:
                 raise self._corrupted(error) from None
         self._write_zero_bytes(stop, offset + length - stop, cow_read)
@@ -318,6 +324,9 @@ class Image(Facts):
     def _corrupted(self, error: ImageCorruptError) -> ImageCorruptError:
         """Mark a writable image corrupt; what is read-only only reports."""
         error.fatal = error.fatal and self._writable
+        if self.on_corrupt is not None:
+            report, self.on_corrupt = self.on_corrupt, None  # QEMU tells once
+            report(error)
         if error.fatal:
             self._broken = True
             self._set_incompatible(self._header.incompatible | INCOMPAT_CORRUPT)
@@ -359,7 +368,8 @@ class Image(Facts):
     def update_backing(self, backing_file: str | None, backing_format: str) -> None:
         """Rewrite the header with another backing file; None removes it.
 
-        An empty name is written as such: QEMU gives it a place and the length 0.
+        An empty name is written as such: QEMU gives it a place and the length 0. The caller
+        flushes if it wants to (QEMU does only where the image becomes read-only again).
 
         Raises ``OSError``: EINVAL for a name beyond 1023 bytes, ENOSPC if it does not fit.
         """
@@ -372,7 +382,7 @@ class Image(Facts):
         header.backing_file = name
         header.backing_format = backing_format.encode()
         try:
-            self._write_header()
+            self._file.pwrite(0, header.serialise())
         except OSError:
             header.backing_file, header.backing_format = old
             raise

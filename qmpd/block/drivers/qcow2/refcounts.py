@@ -44,12 +44,13 @@ class Refcounts:
         "_freed",
         "_header",
         "_l2_cache",
+        "_load_table",
+        "_table",
         "cache",
         "cluster_bits",
         "free_index",
         "guard",
         "per_block",
-        "table",
     )
 
     def __init__(
@@ -57,7 +58,7 @@ class Refcounts:
         file: ByteFile,
         header: Header,
         l2_cache: TableCache,
-        table: array[int],
+        load_table: Callable[[], array[int]],
     ) -> None:
         self._file = file
         self._header = header
@@ -73,7 +74,8 @@ class Refcounts:
             capacity=_CACHE_BYTES,
             memory_per_table=self._codec.memory,
         )
-        self.table = table
+        self._load_table = load_table
+        self._table: array[int] | None = None
         self.free_index = 0
         # Called with offset and length of every new table; raises if metadata is there already.
         self.guard: Callable[[int, int], None] = lambda _offset, _length: None
@@ -81,6 +83,13 @@ class Refcounts:
         self._freed: list[tuple[int, int]] = []
 
     # Looking
+
+    @property
+    def table(self) -> array[int]:
+        """The refcount table, read when it is first needed: most images are only read."""
+        if self._table is None:
+            self._table = self._load_table()
+        return self._table
 
     def get(self, index: int) -> int:
         """The refcount of host cluster ``index``."""
@@ -352,7 +361,7 @@ class Refcounts:
         self._write_sync(offset, encode_table(table))
         self._write_sync(_TABLE_POINTER_AT, struct.pack(">QI", offset, clusters))
         old_offset, old_size = header.refcount_table_offset, len(self.table) * 8
-        self.table = table
+        self._table = table
         self._blocks = None
         header.refcount_table_offset, header.refcount_table_clusters = offset, clusters
         self.free(old_offset, old_size)

@@ -199,8 +199,11 @@ class Writer:
             refcounts.free(old, 1 << mapping.cluster_bits)
         return new
 
-    def zero_clusters(self, start: int, end: int) -> None:
-        """Let whole clusters from guest byte ``start`` to ``end`` read as zeros."""
+    def zero_clusters(self, start: int, end: int, *, unmap: bool = False) -> None:
+        """Let whole clusters from guest byte ``start`` to ``end`` read as zeros.
+
+        With ``unmap`` what they had allocated is freed; compressed data always is.
+        """
         mapping = self._mapping
         bits = mapping.cluster_bits
         while start < end:
@@ -208,12 +211,19 @@ class Writer:
             l2_offset = self.writable_table(l1_index)
             stop = min(end, start + mapping.table_span - within)
             index, last = within >> bits, (within + stop - start + (1 << bits) - 1) >> bits
+            if self._before_link():
+                mapping.cache.depend_on(self._refcounts.cache)
             table = mapping.cache.get(l2_offset)
             old = table[index:last]
-            for i, entry in enumerate(old, index):
-                table[i] = ZERO_FLAG | (0 if entry & COMPRESSED_FLAG else entry)
+            if unmap or not any(old):
+                table[index:last] = progression(ZERO_FLAG, len(old), 0)
+            else:
+                for i, entry in enumerate(old, index):
+                    table[i] = ZERO_FLAG | (0 if entry & COMPRESSED_FLAG else entry)
             mapping.cache.mark_dirty(l2_offset)
-            self.release(array("Q", [entry for entry in old if entry & COMPRESSED_FLAG]))
+            self.release(
+                old if unmap else array("Q", [entry for entry in old if entry & COMPRESSED_FLAG])
+            )
             start = stop
 
     # Linking
@@ -248,27 +258,6 @@ class Writer:
         cache.mark_dirty(l2_offset)
         if not allocation.keep and any(old):
             self.release(old)
-
-    def zeroise(self, offset: int, length: int) -> None:
-        """Make whole clusters read as zeros by their entries alone, and free their data."""
-        mapping = self._mapping
-        bits = mapping.cluster_bits
-        position, end = offset, offset + length
-        while position < end:
-            l1_index, within = divmod(position, mapping.table_span)
-            l2_offset = self.writable_table(l1_index)
-            count = min(end - position, mapping.table_span - within) >> bits
-            index = within >> bits
-            cache = mapping.cache
-            if self._before_link():
-                cache.depend_on(self._refcounts.cache)
-            table = cache.get(l2_offset)
-            old = table[index : index + count]
-            table[index : index + count] = progression(ZERO_FLAG, count, 0)
-            cache.mark_dirty(l2_offset)
-            if any(old):
-                self.release(old)
-            position += count << bits
 
     def release(self, entries: array[int]) -> None:
         """Drop the references that (former, plain) L2 entries hold."""
