@@ -240,6 +240,13 @@ class World:
                 return
         raise AssertionError("it goes on and on")
 
+    def idle(self):
+        """Bring slices home until the job sleeps, waits or has ended; the clock stands."""
+        self.loop.settle()
+        while self.loop.work:
+            self.loop.finish_work()
+            self.loop.settle()
+
     def statuses(self, job="j"):
         """The states that a job went through."""
         return [
