@@ -109,7 +109,6 @@ CLUSTERS = {
     "lazy": {"lazy_refcounts": "on"},
     "refcount-1-bit": {"refcount_bits": 1},
     "refcount-64-bit": {"refcount_bits": 64},
-    "extended-l2": {"extended_l2": "on", "cluster_size": 128 << 10},
     "preallocated": {"preallocation": "metadata"},
 }
 
@@ -232,3 +231,14 @@ def test_unaligned_raw_base():
         image(directory, "c4", size=8192, backing="c3")
 
     run(build, raw_base=True)
+
+
+def test_subclusters_in_the_middle():
+    """Layers with extended L2 entries are read cluster by cluster, each in 32 parts."""
+    options = {"extended_l2": "on", "cluster_size": 128 << 10}
+    writes = OVERLAPPING | {"c2": ["write -P 5 60k 2k", "write -z 200k 8k", "write -P 6 512k 8k"]}
+    run(
+        lambda directory: chain(
+            directory, *NAMES, options={"c1": options, "c2": options}, writes=writes
+        )
+    )

@@ -199,7 +199,7 @@ def test_fields_of_every_driver():
         {"driver": "qcow2", "file": file("c1"), "backing": "n12"},
         {"driver": "qcow2", "file": file("v2"), "lazy-refcounts": False},
         {"driver": "qcow2", "file": file("odd"), "read-only": True},
-        {"driver": "qcow2", "file": file("sub"), "cache": {"no-flush": True}},
+        {"driver": "qcow2", "file": file("sub"), "read-only": True},
         {"driver": "raw", "file": "n12"},
     ]
     adds = [

@@ -138,6 +138,7 @@ def test_oob_clashes_with_execute(fresh, members):
         (b"1e3", b"1000"),
         (b"-0", b"0"),
         (b"1.5", b"1.5"),
+        (b"1e400", b"inf"),  # no JSON, but what the original sends
         (b"0.1", b"0.10000000000000001"),
         (b"18446744073709551615", b"18446744073709551615"),
         (b"18446744073709551616", b"1.8446744073709552e+19"),

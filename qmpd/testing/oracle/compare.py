@@ -146,7 +146,10 @@ def _lines(step: Step, server: Server) -> list[bytes]:
 
 
 def _compare_ends(servers: Sequence[Server]) -> None:
-    ends = [[f"exit status {server.close()}\n".encode()] for server in servers]
+    statuses = [server.close() for server in servers]
+    if statuses[0] != 0:
+        raise ScriptError(f"the reference ended with {statuses[0]}: {servers[0].stderr}")
+    ends = [[f"exit status {status}\n".encode()] for status in statuses]
     _check("the end of the process", servers, ends)
 
 

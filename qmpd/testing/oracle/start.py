@@ -27,6 +27,7 @@ PATIENCE = 30.0
 
 _POLL = 0.004
 _REMIND = 0.2
+_REMINDERS = 50
 _SETTLE = 0.015
 _MONITORS = ("qmp", "qmp2", "qmp3")
 
@@ -242,11 +243,12 @@ class Process:
         The signal is repeated: qemu-storage-daemon 7.2 notes it and goes on sleeping if it
         comes between the look at the note and the sleep.
         """
-        for _ in range(int(PATIENCE / _REMIND)):
+        for _ in range(_REMINDERS):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._popen.terminate()
                 return self._popen.wait(_REMIND)
-        return self.ended()
+        self._popen.kill()
+        return self._popen.wait()
 
 
 def run_to_end(

@@ -1,0 +1,112 @@
+"""Where qmpd knowingly does not do what the original does; docs/divergences.md has the list.
+
+Each entry of that list names the test here that pins qmpd's side of it.
+"""
+
+import pytest
+
+from qmpd.testing.oracle import chain, image, info
+from tests.oracle.building import separate
+
+NAMES = ("c0", "c1", "c2", "c3")
+FILE = {"driver": "file", "filename": "c0", "node-name": "s"}
+
+
+def commit(server, **options):
+    """Commit f1 into f0 below the overlay f2 and wait for the end; return the last events."""
+    middle = {"job-id": "j", "device": "f3", "top-node": "f1", "base-node": "f0"}
+    server.execute("block-commit", **middle, auto_dismiss=False, **options)
+    server.wait_job("j", "concluded")
+    return [event for event in server.events if event["event"] != "JOB_STATUS_CHANGE"]
+
+
+def check_failed_finalize(server, error):
+    """The job failed with this error; the graph is already the new one, nobody writes."""
+    assert server.statuses("j") == [
+        *("created", "running", "waiting", "pending", "aborting", "concluded")
+    ]
+    assert server.execute("query-jobs")[0]["error"] == error
+    backing = {(edge.parent, edge.child) for edge in server.graph() if edge.name == "backing"}
+    assert ("f2", "f0") in backing
+    assert {server.descriptor(name).mode for name in ("c0", "c1", "c2")} == {"ro"}
+    assert info(server.dir / "c2")["backing-filename"] == "c1"
+    server.execute("job-dismiss", id="j")
+
+
+@pytest.mark.only_qmpd("the original dies of SIGSEGV after 'aborting'")
+def test_finalize_cannot_open_the_overlay(start_server):
+    chain(start_server.dir, *NAMES)
+    server = start_server(unprivileged=True)
+    server.run(separate(*NAMES))
+    (server.dir / "c2").chmod(0o444)
+    (completed,) = commit(server)
+    assert completed["data"]["error"] == "Operation not permitted"
+    check_failed_finalize(server, "Operation not permitted")
+    assert "Could not open 'c2': Permission denied" in server.stderr
+
+
+@pytest.mark.only_qmpd("the original dies of SIGSEGV after 'aborting'")
+def test_finalize_cannot_write_the_backing_string(server):
+    chain(server.dir, *NAMES)
+    server.run(separate(*NAMES))
+    (completed,) = commit(server, backing_file="x" * 1024)
+    assert completed["data"]["error"] == "Invalid argument"
+    check_failed_finalize(server, "Invalid argument")
+
+
+@pytest.mark.only_qmpd("the original dies of an assertion (SIGABRT)")
+def test_reopen_of_nothing(server):
+    server.execute("blockdev-reopen", options=[])
+    assert server.execute("query-jobs") == []
+
+
+@pytest.mark.only_qmpd("the original dies of an unexpected error (SIGABRT)")
+@pytest.mark.parametrize("driver", ["null-co", "null-aio"])
+def test_null_device_of_negative_size(server, driver):
+    assert server.refusal("blockdev-add", driver=driver, node_name="n", size=-1)
+    assert server.nodes() == {}
+
+
+@pytest.mark.only_qmpd(
+    "the original forgets the mode of a file after a reopen that changed nothing"
+)
+def test_reopen_without_a_change_is_forgotten(server):
+    """The mode of a file follows the rule also after an idle reopen."""
+    image(server.dir, "c0")
+    server.execute("blockdev-add", **FILE)
+    server.execute("blockdev-reopen", options=[FILE])
+    server.execute("blockdev-reopen", options=[FILE | {"read-only": True}])
+    assert server.descriptor("c0").mode == "ro"
+
+
+@pytest.mark.only_real("the other side of the divergence: the descriptor stays open for writing")
+def test_reopen_without_a_change_is_remembered(server):
+    image(server.dir, "c0")
+    server.execute("blockdev-add", **FILE)
+    server.execute("blockdev-reopen", options=[FILE])
+    server.execute("blockdev-reopen", options=[FILE | {"read-only": True}])
+    assert server.descriptor("c0").mode == "rw"
+    assert server.nodes()["s"]["ro"] is True
+
+
+@pytest.mark.only_qmpd(
+    "the original forgets the mode of a file after a reopen that changed nothing"
+)
+def test_downgrade_after_an_idle_reopen(server):
+    image(server.dir, "c0")
+    auto = FILE | {"auto-read-only": True}
+    server.execute("blockdev-add", **auto)
+    server.execute("blockdev-add", driver="qcow2", node_name="q", file="s")
+    server.execute("blockdev-reopen", options=[auto])
+    server.execute("blockdev-del", node_name="q")
+    assert server.descriptor("c0").mode == "ro"
+
+
+@pytest.mark.only_qmpd("qmpd does not write subclusters")
+def test_images_with_subclusters_are_read_only(server):
+    """They can be read, and the refusal to write says why."""
+    image(server.dir, "c0", options={"extended_l2": "on"})
+    node = {"driver": "qcow2", "node-name": "q", "file": {"driver": "file", "filename": "c0"}}
+    assert "extended L2" in server.refusal("blockdev-add", **node)
+    server.execute("blockdev-add", **node, read_only=True)
+    assert server.nodes()["q"]["image"]["format-specific"]["data"]["extended-l2"] is True
