@@ -133,6 +133,23 @@ class Driver:
             if not edge.role & p.ROLE_COW:
                 edge.child.driver.flush()
 
+    def disturb(self, operation: str, offset: int = 0, length: int = 0) -> None:
+        """Let a test's fault strike an operation on this node.
+
+        Raises:
+            OSError: as the fault says.
+        """
+        levers = self.graph.levers
+        if levers is not None and levers.faults:
+            path = self.exact_filename() if self.is_protocol else ""
+            levers.faults.check(operation, self.node.name, path, offset, length)
+
+    @property
+    def offloads(self) -> bool:
+        """Whether bytes may go around the drivers: not where a fault could strike."""
+        levers = self.graph.levers
+        return levers is None or not levers.faults
+
     def note_written(self, end: int) -> None:
         """Bytes up to ``end`` have been written, by whatever way."""
         self.graph.generation += 1

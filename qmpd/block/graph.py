@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from qmpd.block.options import Flags
+    from qmpd.lab.levers import Levers
     from qmpd.block.transaction import Transaction
     from qmpd.storage.host import Storage
 
@@ -38,6 +39,8 @@ class Graph:
         self._digits = random_digits
         self.tell: Callable[[str, dict[str, Any]], None] = _tell_nobody
         """Passes an event on; may be called on the worker thread."""
+        self.levers: Levers | None = None
+        """What a test can do to I/O; None without a lab."""
         self.generation = 0
         """Changes whenever something that queries show may have changed."""
         self._generated = 0

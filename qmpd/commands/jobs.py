@@ -21,7 +21,7 @@ def _finalize(job: Job) -> None:
 
 def _dismiss(job: Job) -> None:
     job.apply_verb("dismiss")
-    job.manager.forget(job)
+    job.manager.reach(job, states.NULL, lambda: job.manager.forget(job))
 
 
 def _generic(action: Callable[[Job], None]) -> Callable[..., None]:

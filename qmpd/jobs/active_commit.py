@@ -124,9 +124,7 @@ class ActiveCommitJob(BlockJob):
     def run(self) -> Run:
         """Find what to copy, copy it, get ready, and wait."""
         size = self.source.driver.length()
-        if size == 0:
-            self._become_ready()
-        else:
+        if size:
             if self.base.driver.length() < size:
                 yield Work(lambda: self.base.driver.truncate(size))
             yield from self._copy_all(size)
@@ -135,7 +133,10 @@ class ActiveCommitJob(BlockJob):
             yield Work(self.base.driver.flush)
             if self.must_end():
                 return
-            self._become_ready()
+        yield from self.hold_before(states.READY)
+        if self.must_end():
+            return
+        self._become_ready()
         while not self.should_complete and not self.cancel_requested:
             yield WAIT
         if not self.must_end():
@@ -154,7 +155,8 @@ class ActiveCommitJob(BlockJob):
                 yield Sleep(delay)
                 if self.must_end():
                     return
-                limit = min(CHUNK if self.rate.speed else BATCH, start + length - offset)
+                small = self.rate.speed or self.manager.stepwise
+                limit = min(CHUNK if small else BATCH, start + length - offset)
                 result: Copied = yield Work(self._copy(offset, limit))
                 delay = 0
                 if result.error:

@@ -123,14 +123,16 @@ class CommitJob(BlockJob):
             yield Sleep(delay)
             if self.must_end():
                 return
-            hole = unallocated(self.top, self.base, offset, self.total - offset)
+            left = self.total - offset
+            ahead = min(left, CHUNK) if self.manager.stepwise else left
+            hole = unallocated(self.top, self.base, offset, ahead)
             if hole:
                 offset += hole
                 self.current = offset
                 delay = 0
                 continue
             copied = True
-            limit = min(self._step_size(), self.total - offset)
+            limit = min(self._step_size(), left)
             result: Copied = yield Work(self._copy(offset, limit))
             if result.error:
                 if self.error_action(result.operation, result.error) == "report":
@@ -147,7 +149,7 @@ class CommitJob(BlockJob):
             yield Work(self.base.driver.flush)
 
     def _step_size(self) -> int:
-        return CHUNK if self.rate.speed else BATCH
+        return CHUNK if self.rate.speed or self.manager.stepwise else BATCH
 
     def _copy(self, offset: int, limit: int) -> Callable[[], Copied]:
         return lambda: copy_step(self.top, self.base, offset, limit)

@@ -98,6 +98,7 @@ class Job(Parent):
         self._before_pause = states.RUNNING
         self._timer: Timer | None = None
         self._run: Run | None = None
+        self._chunk_waits = False
 
     # --- identity ----------------------------------------------------------------------
 
@@ -123,7 +124,7 @@ class Job(Parent):
         if status == self.status:
             return
         self.status = status
-        self.manager.emit("JOB_STATUS_CHANGE", {"id": self.id, "status": status})
+        self.manager.tell_status(self)
 
     def apply_verb(self, verb: str) -> None:
         """Check that the state allows ``verb``.
@@ -137,7 +138,10 @@ class Job(Parent):
     # --- running -----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin the work; its first step runs now."""
+        """Begin the work, unless a lever holds the job; its first step runs now."""
+        self.manager.reach(self, states.RUNNING, self._start)
+
+    def _start(self) -> None:
         self.started = True
         self.pause_count -= 1
         self.move(states.RUNNING)
@@ -160,7 +164,16 @@ class Job(Parent):
         if self.paused:
             self.paused = False
             self.move(self._before_pause)
+        if self._chunk_waits and not self.force_cancelled:
+            if not self.manager.may_go(self):
+                return
+            self._chunk_waits = False
         self._resume(None)
+
+    def hold_before(self, status: str) -> Run:
+        """Wait in the work as long as a lever holds the job before ``status``."""
+        while self.manager.is_held(self, status) and not self.cancel_requested:
+            yield WAIT
 
     def _resume(self, value: Any, error: BaseException | None = None) -> None:
         """Run until the work waits for something that is not there yet."""
@@ -175,7 +188,10 @@ class Job(Parent):
         elif self.pause_count > 0:
             self._wake()
         elif isinstance(wants, Sleep):
-            self._timer = self.manager.scheduler.call_later(wants.ns, self._alarm)
+            delay = self.manager.chunk_delay(self, wants.ns)
+            self._chunk_waits = delay is None
+            if delay is not None:
+                self._timer = self.manager.scheduler.call_later(delay, self._alarm)
 
     def _advance(
         self, value: Any, error: BaseException | None = None

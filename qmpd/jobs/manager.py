@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from qmpd.jobs.job import Job
+    from qmpd.lab.levers import Levers
 
     class Timer(Protocol):
         """Something that was scheduled and can be called off."""
@@ -72,6 +73,9 @@ class JobManager:
         self._waiting: list[Callable[[], None]] = []
         self._held: list[Callable[[], None]] = []
         self.closed = False
+        self.levers: Levers | None = None
+        self.die: Callable[[], None] | None = None
+        """Ends the machine without a word, for levers and for profiles that crash."""
 
     # --- finding -----------------------------------------------------------------------
 
@@ -114,6 +118,8 @@ class JobManager:
 
     def forget(self, job: Job) -> None:
         """A job that failed before its start, or was dismissed, is gone."""
+        if self.levers is not None:
+            self.levers.forget(job.id)
         job.free()
         job.move(states.NULL)
         self.jobs.pop(job.id, None)
@@ -125,9 +131,15 @@ class JobManager:
         if not job.code and job.force_cancelled:
             job.fail(errno.ECANCELED)
         if job.code:
-            self.when_quiet(lambda: self.abort(job))
-            return
+            self.reach(job, states.ABORTING, lambda: self.when_quiet(lambda: self.abort(job)))
+        else:
+            self.reach(job, states.WAITING, lambda: self._wait(job))
+
+    def _wait(self, job: Job) -> None:
         job.move(states.WAITING)
+        self.reach(job, states.PENDING, lambda: self._pend(job))
+
+    def _pend(self, job: Job) -> None:
         job.move(states.PENDING)
         if not job.auto_finalize:
             self.emit("BLOCK_JOB_PENDING", {"type": job.type, "id": job.id})
@@ -136,6 +148,9 @@ class JobManager:
 
     def finalize(self, job: Job) -> None:
         """Make the job's result final, or abort it when that fails."""
+        self.reach(job, states.CONCLUDED, lambda: self._finalize(job))
+
+    def _finalize(self, job: Job) -> None:
         if job.status != states.PENDING:
             return  # cancelled while it waited for another job's slice
         code = job.prepare()
@@ -161,7 +176,7 @@ class JobManager:
             self._tell_end(job)
         job.move(states.CONCLUDED)
         if job.auto_dismiss or not job.started:
-            self.forget(job)
+            self.reach(job, states.NULL, lambda: self.forget(job))
 
     def _tell_end(self, job: Job) -> None:
         data: dict[str, Any] = self.event_data(job)
@@ -182,6 +197,57 @@ class JobManager:
             "offset": job.current,
             "speed": job.rate.speed,
         }
+
+    # --- levers ------------------------------------------------------------------------
+
+    def reach(self, job: Job, status: str, then: Callable[[], None]) -> None:
+        """Go on with ``then``, which takes ``job`` to ``status``, unless a lever holds it."""
+        levers = self.levers
+        if levers is None or not levers.holds(job.id, status):
+            then()
+            return
+        here = job.status
+
+        def resume() -> None:
+            if job.status == here and self.jobs.get(job.id) is job:
+                self.when_quiet(then)
+
+        levers.stop(job.id, status, resume)
+
+    def is_held(self, job: Job, status: str) -> bool:
+        """Whether ``job``, which waits in its work, may not go to ``status`` yet."""
+        if self.levers is None or not self.levers.holds(job.id, status):
+            return False
+        self.levers.stop(job.id, status, job.enter)
+        return True
+
+    def chunk_delay(self, job: Job, delay: int) -> int | None:
+        """Nanoseconds to wait before the next chunk; None: until a lever lets it go."""
+        levers = self.levers
+        progress = levers.progress(job.id) if levers is not None else None
+        if levers is None or progress is None:
+            return delay
+        if progress.mode == "timed":
+            return max(delay, progress.delay)
+        return 0 if levers.may_go(job.id) else None
+
+    def may_go(self, job: Job) -> bool:
+        """Whether ``job``, which waits for a lever before its next chunk, may go on."""
+        return self.levers is None or self.levers.may_go(job.id)
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether somebody wants to see single chunks."""
+        return self.levers is not None
+
+    def tell_status(self, job: Job) -> None:
+        """``job`` has a new state."""
+        levers = self.levers
+        if levers is not None:
+            levers.journal.add("transition", job=job.id, status=job.status)
+        self.emit("JOB_STATUS_CHANGE", {"id": job.id, "status": job.status})
+        if levers is not None and levers.kills(job.id, job.status) and self.die is not None:
+            self.die()
 
     # --- the worker thread -------------------------------------------------------------
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from qmpd.jobs.manager import Timer
+    from qmpd.lab.clock import SteppedClock
 
     Task = tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]]
 
@@ -28,7 +29,9 @@ class Reactor:
     descriptors are for somebody else to watch (:mod:`qmpd.monitor.porch`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: SteppedClock | None = None) -> None:
+        self.clock = clock
+        """Time as the lab has it; None is the real one."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._soon: list[Callable[[], None]] = []
         self.readers: dict[int, Callable[[], None]] = {}
@@ -76,20 +79,20 @@ class Reactor:
 
     # --- time --------------------------------------------------------------------------
 
-    @staticmethod
-    def now() -> int:
+    def now(self) -> int:
         """Nanoseconds of a clock that never goes back."""
-        return time.monotonic_ns()
+        return time.monotonic_ns() if self.clock is None else self.clock.now()
 
-    @staticmethod
-    def wall() -> int:
+    def wall(self) -> int:
         """Nanoseconds since the epoch."""
-        return time.time_ns()
+        return time.time_ns() if self.clock is None else self.clock.wall()
 
     def call_later(self, delay: int, action: Callable[[], None]) -> Timer:
         """Call ``action`` in ``delay`` nanoseconds."""
         if delay <= 0:
             return self.loop.call_soon(action)
+        if self.clock is not None:
+            return self.clock.call_later(delay, action)
         return self.loop.call_later(delay / 1e9, action)
 
     def call_soon(self, action: Callable[[], None]) -> None:

@@ -44,6 +44,11 @@ def _byte_of(bit: int) -> int:
     return PERMISSION_BASE + bit if bit < BITS else UNSHARED_BASE + bit - BITS
 
 
+def numbers(mask: int) -> list[int]:
+    """The bytes of a mask, as offsets in the file."""
+    return [_byte_of(bit) for bit in range(2 * BITS) if mask >> bit & 1]
+
+
 def take(fd: int, mask: int) -> None:
     """Lock the bytes of ``mask`` on ``fd``, ascending.
 

@@ -117,6 +117,8 @@ class FileDriver(Driver):
         before = self.fd, self._mode, self._locked, self._wanted
         old_fd = self.fd
         new_fd = self._open(mode) if mode != self._mode else -1
+        if self.graph.levers is not None:
+            self.graph.levers.journal.add("lock", node=self.node.name, bytes=locks.numbers(wanted))
         try:
             self._lock(old_fd, new_fd, self._locked, wanted, perm, shared)
         except QmpError:
@@ -177,6 +179,7 @@ class FileDriver(Driver):
 
     def pread(self, offset: int, length: int) -> bytes:
         """Read; what lies behind the end of the file is zero."""
+        self.disturb("read", offset, length)
         if self._mode & os.O_DIRECT:
             data = _direct_read(self.fd, offset, length)
         else:
@@ -194,6 +197,7 @@ class FileDriver(Driver):
 
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of ``data``."""
+        self.disturb("write", offset, len(data))
         self.note_written(offset + len(data))
         if self._mode & os.O_DIRECT:
             _direct_write(self.fd, offset, data)
@@ -204,6 +208,7 @@ class FileDriver(Driver):
 
     def flush(self) -> None:
         """Wait until the disk has what was written, unless the node says not to."""
+        self.disturb("flush")
         if self._unflushed and not self.node.flags.no_flush:
             os.fdatasync(self.fd)
             self._unflushed = False
@@ -215,6 +220,7 @@ class FileDriver(Driver):
 
     def truncate(self, size: int) -> None:
         """Set the file's size."""
+        self.disturb("truncate", size)
         self._unflushed = True
         os.ftruncate(self.fd, size)
 
@@ -228,16 +234,16 @@ class FileDriver(Driver):
             return Extent(ZERO, min(start - offset, length))
         end = os.lseek(self.fd, offset, os.SEEK_HOLE)
         size = min(max(end - offset, 1), length)
-        return Extent(DATA, size, self.fd, offset)
+        return Extent(DATA, size, self.fd if self.offloads else -1, offset)
 
     def locate(self, offset: int, length: int) -> tuple[int, int] | None:
         """The file itself, except with O_DIRECT, which wants aligned buffers."""
         del length
-        return None if self._mode & os.O_DIRECT else (self.fd, offset)
+        return (self.fd, offset) if self.offloads and not self._mode & os.O_DIRECT else None
 
     def write_targets(self, offset: int, length: int) -> WriteTargets | None:
         """The file itself, except with O_DIRECT, which wants aligned buffers."""
-        if self._mode & os.O_DIRECT:
+        if self._mode & os.O_DIRECT or not self.offloads:
             return None
         return WriteTargets(self.fd, [(offset, offset, length)], _nothing, _nothing)
 

@@ -83,10 +83,12 @@ class RawDriver(Driver):
 
     def pread(self, offset: int, length: int) -> bytes:
         """Read from the file, zero-padded behind the end of the window."""
+        self.disturb("read", offset, length)
         return self._file.driver.pread(offset + self._offset, length)
 
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write to the file."""
+        self.disturb("write", offset, len(data))
         self.note_written(offset + len(data))
         self._file.driver.pwrite(offset + self._offset, data)
 

@@ -180,10 +180,12 @@ class Qcow2Driver(Driver):
 
     def read_own(self, offset: int, length: int) -> bytes:
         """Read a stretch that :meth:`extent` called data or zero."""
+        self.disturb("read", offset, length)
         return self.image.read(offset, length)
 
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write, allocating clusters as needed."""
+        self.disturb("write", offset, len(data))
         self.note_written(offset + len(data))
         self.image.write(offset, data, self.pread)
 
@@ -195,10 +197,12 @@ class Qcow2Driver(Driver):
     def flush(self) -> None:
         """Write metadata back in the safe order and wait for the disk."""
         if not self.node.flags.read_only:
+            self.disturb("flush")
             self.image.flush()
 
     def truncate(self, size: int) -> None:
         """Grow the image."""
+        self.disturb("truncate", size)
         self.graph.generation += 1
         backing = self.node.backing
         hide = backing is not None and backing.driver.length() > self.image.virtual_size
