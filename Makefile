@@ -56,10 +56,12 @@ clean: ## remove everything that was made here, .venv too
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
 $(VENV)/run.stamp: $(VENV)/python.stamp pyproject.toml
-	@test -e $(VENV)/dev.stamp || $(PIP_INSTALL) -e .
+	@echo "installing qmpd into $(VENV), once"
+	@$(PIP_INSTALL) -e .
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml
+	@echo "installing qmpd and its tools into $(VENV), once"
 	@$(PIP_INSTALL) -e '.[test,check]'
 	@touch $@ $(VENV)/run.stamp
 

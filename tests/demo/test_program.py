@@ -89,7 +89,7 @@ def serving(tmp_path):
         announced = process.stdout.readline()
         yield process, path, int(re.search(r"pid (\d+)", announced)[1])
         if process.poll() is None:
-            process.kill()
+            process.terminate()
 
 
 def greeting(path):
