@@ -25,7 +25,7 @@ def _profile_threads(folder: Path) -> None:
         finally:
             profile.dump_stats(folder / f"{thread.name}-{os.getpid()}.prof")
 
-    threading.Thread.run = run  # type: ignore[method-assign]
+    threading.Thread.run = run  # type: ignore[method-assign, assignment]
 
 
 def _run(folder: Path, arguments: list[str]) -> int:
