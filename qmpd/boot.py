@@ -34,6 +34,7 @@ def build(line: CommandLine) -> Machine:
         storage=_storage(line),
         name=line.name or "",
         paused=line.stopped,
+        lab=line.lab,
     )
     try:
         _Builder(machine).run(line)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qmpd.block.node import Node, User
     from qmpd.commands.dispatch import Encoded
     from qmpd.commands.queries import FlatReport
+    from qmpd.lab.levers import Levers
     from qmpd.monitor.chardev import Chardev
     from qmpd.storage.host import Storage
 
@@ -66,6 +67,7 @@ class Machine:
         name: what ``-name`` says.
         paused: start as with ``-S``.
         digits: the two digits behind generated node names.
+        lab: have levers, and the commands that pull them.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Machine:
         name: str = "",
         paused: bool = False,
         digits: Iterator[int] | None = None,
+        lab: bool = False,
     ) -> None:
         self.program = program
         self.name = name
@@ -85,17 +88,28 @@ class Machine:
         self.flat_report: FlatReport | None = None
         self.run_state = "prelaunch" if paused else "running"
         self.scheduler = Reactor()
+        self.levers: Levers | None = None
+        if lab:
+            from qmpd.lab.levers import Levers
+
+            self.levers = Levers(self.scheduler.wall)
         self.storage = storage or HostStorage(AccessPolicy())
         self.graph = Graph(self.storage, digits or _random_digits())
         self.dispatcher = Dispatcher(self)
         self.jobs = JobManager(self.scheduler, self.emit, self.dispatcher.later)
         self.graph.tell = self._tell
+        self.graph.levers = self.jobs.levers = self.levers
+        self.jobs.die = self.die
+        if self.levers is not None:
+            self.storage.policy.hooks.append(self._note_open)
         self.monitors: list[Monitor] = []
         self.devices: dict[str, Device] = {}
         """By QOM path, oldest first."""
         self.objects: dict[str, str] = {}
         """User-created objects: id to type."""
         self.on_quit: Callable[[], None] | None = None
+        self.on_death: Callable[[], None] | None = None
+        """Called after a sudden end; a process ends itself here."""
         self._quitting = False
         self._closed = False
 
@@ -104,6 +118,7 @@ class Machine:
     def add_monitor(self, chardev: Chardev, *, pretty: bool = False) -> Monitor:
         """Put a control monitor on a character device."""
         monitor = Monitor(self.scheduler, self.dispatcher, chardev, self.version, pretty=pretty)
+        monitor.levers = self.levers
         self.monitors.append(monitor)
         return monitor
 
@@ -145,6 +160,12 @@ class Machine:
     def _tell(self, name: str, data: dict[str, Any]) -> None:
         self.scheduler.call_from_anywhere(lambda: self.emit(name, data))
 
+    def _note_open(self, path: str, flags: int) -> None:
+        if self.levers is not None:
+            access = "r" if flags & os.O_ACCMODE == os.O_RDONLY else "rw"
+            self.levers.journal.add("open", path=path, access=access)
+            self.levers.faults.check("open", path=path)
+
     # --- the end -----------------------------------------------------------------------
 
     def quit(self, reason: str) -> None:
@@ -162,6 +183,21 @@ class Machine:
     def _ended(self) -> None:
         if self.on_quit is not None:
             self.on_quit()
+
+    def die(self) -> None:
+        """End as if killed: clients are cut off, nothing is written back."""
+        if self._closed:
+            return
+        self._closed = True
+        self.jobs.close()
+        for monitor in self.monitors:
+            if monitor.connection is not None:
+                monitor.connection.flush()
+            monitor.close()
+        self.graph.abandon()
+        self.storage.close()
+        if self.on_death is not None:
+            self.on_death()
 
     def close(self) -> None:
         """Close monitors, nodes and storage; images are written back."""

@@ -38,6 +38,7 @@ def run(machine: Machine) -> None:
             reactor.loop.stop()
 
     machine.on_quit = finish
+    machine.on_death = _abort
     for number in SIGNALS:
         handle_signal(number, lambda *_: porch.interrupt(stop))
     try:
@@ -54,6 +55,16 @@ def run(machine: Machine) -> None:
         machine.close()
         if reactor.attached:
             reactor.loop.close()
+
+
+def _abort() -> None:
+    """End as an assertion in a C program does, but without leaving a core behind."""
+    import resource
+    from signal import SIGABRT
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    handle_signal(SIGABRT, 0)  # SIG_DFL
+    os.kill(os.getpid(), SIGABRT)
 
 
 SIGNALS = (SIGINT, SIGTERM, SIGHUP)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from qmpd.block.options import Flags
-    from qmpd.lab.levers import Levers
     from qmpd.block.transaction import Transaction
+    from qmpd.lab.levers import Levers
     from qmpd.storage.host import Storage
 
 MAX_NAME = 31
@@ -242,6 +242,14 @@ class Graph:
                     edge.child.inherits_from = None
                 self.detach_loosely(edge)
                 work.append(edge.child)
+
+    def abandon(self) -> None:
+        """Close every descriptor as a killed process would: nothing is written back."""
+        for node in self.nodes.values():
+            if node.driver.has_footprint:
+                node.driver.close()
+        self.nodes.clear()
+        self.users.clear()
 
     def close(self) -> None:
         """Let go of every user and every node, parents before children."""

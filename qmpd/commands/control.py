@@ -35,7 +35,8 @@ def query_qmp_schema(machine: Machine) -> Encoded:
         from qmpd.protocol.encoder import encode
 
         text = files("qmpd.schema").joinpath("qmp-schema.json").read_text("utf-8")
-        machine.encoded_schema = Encoded(encode(json.loads(text)[machine.program]), fixed=True)
+        key = machine.program if machine.levers is None else f"{machine.program}+lab"
+        machine.encoded_schema = Encoded(encode(json.loads(text)[key]), fixed=True)
     return machine.encoded_schema
 
 

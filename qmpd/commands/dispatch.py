@@ -38,7 +38,7 @@ class Dispatcher:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.commands = commands_of(machine.program)
+        self.commands = commands_of(machine.program, lab=machine.levers is not None)
         self._running = False
         self._queue: list[tuple[Request, Done]] = []
         self._later: list[Callable[[], None]] = []

@@ -83,15 +83,37 @@ _TABLE: dict[str, Command] = {
     "query-named-block-nodes": Command("queries", "query_named_block_nodes"),
     "query-blockstats": Command("stats", "query_blockstats"),
     "x-debug-query-block-graph": Command("graph", "query_block_graph"),
+    **{
+        f"x-qmpd-{name}": Command("lab", name.replace("-", "_"))
+        for name in (
+            "hold",
+            "release",
+            "progress",
+            "step",
+            "deny",
+            "allow",
+            "fault",
+            "fault-clear",
+            "die",
+            "wire",
+            "wire-clear",
+            "clock",
+            "advance",
+            "journal",
+            "jobs",
+            "files",
+        )
+    },
 }
 
 
-def commands_of(program: str) -> dict[str, Command]:
+def commands_of(program: str, *, lab: bool = False) -> dict[str, Command]:
     """The commands that a program has, in the order in which it would list them."""
+    parts = {program, "lab"} if lab else {program}
     found: dict[str, Command] = {}
-    for name, (_, _, programs, oob) in COMMANDS.items():
+    for name, (_, _, programs, oob) in reversed(COMMANDS.items()):
         command = _TABLE.get(name)
-        if command is not None and program in programs:
+        if command is not None and not parts.isdisjoint(programs):
             command.programs, command.oob = programs, oob
             found[name] = command
     return found

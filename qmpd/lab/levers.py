@@ -63,10 +63,7 @@ class Levers:
     def release(self, job: str) -> None:
         """Take the holds on ``job`` back and let it go on."""
         self._holds = {hold for hold in self._holds if hold[0] != job}
-        if job == ANY:
-            waiting = list(self._stopped)
-        else:
-            waiting = [job] if job in self._stopped else []
+        waiting = [name for name in self._stopped if job in (ANY, name)]
         for name in waiting:
             status, resume = self._stopped[name]
             if not self.holds(name, status):

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from qmpd.commands.dispatch import Dispatcher
     from qmpd.errors import QmpError
+    from qmpd.lab.levers import Levers
     from qmpd.monitor.reactor import Reactor
+    from qmpd.monitor.tampering import Tamper
     from qmpd.protocol.messages import Request
     from qmpd.protocol.session import Session
 
@@ -46,6 +48,7 @@ class Connection:
         dispatcher: Dispatcher,
         fds: tuple[int, int],
         closed: Callable[[], None],
+        levers: Levers | None = None,
     ) -> None:
         self._reactor = reactor
         self._session = session
@@ -62,12 +65,21 @@ class Connection:
         self._scheduled = False
         self._flushing = False
         self.open = True
+        self._tamper: Tamper | None = None
+        if levers is not None:
+            from qmpd.monitor.tampering import Tamper
+
+            self._tamper = Tamper(reactor, levers, self._write, self._hang_up)
+        self._levers = levers
 
     def start(self) -> None:
         """Greet and listen."""
         os.set_blocking(self._read_fd, False)
         os.set_blocking(self._write_fd, False)
-        self._write(self._session.greeting())
+        if self._levers is not None:
+            self._levers.journal.add("connect")
+        self._send("greeting", "", self._session.greeting())
+        self.flush()
         self._watch()
 
     # --- input -------------------------------------------------------------------------
@@ -131,12 +143,13 @@ class Connection:
             if self._queue:
                 self._submit(self._queue.pop(0))
                 return True
-            self._out += self._session.answer_known(KNOWN)
+            if self._tamper is None:
+                self._out += self._session.answer_known(KNOWN)
         item = self._session.next_item()
         if item is None:
             return False
         if isinstance(item, bytes):
-            self._out += item
+            self._send("reply", "", item)
         elif item.oob or not self._waiting:
             self._submit(item)
         else:
@@ -153,15 +166,28 @@ class Connection:
             if not self.open:
                 return
             if error is not None:
-                self._out += self._session.error(request, error)
+                line = self._session.error(request, error)
             elif value.__class__ is Encoded:
-                self._out += self._session.reply_encoded(request, value.data, fixed=value.fixed)
+                line = self._session.reply_encoded(request, value.data, fixed=value.fixed)
             else:
-                self._out += self._session.reply(request, value)
+                line = self._session.reply(request, value)
+            self._send("reply", request.command, line, request)
             if not self._processing:
                 self._process()
 
+        if self._levers is not None:
+            self._note_request(request, self._levers)
         self._dispatcher.submit(request, done)
+
+    def _note_request(self, request: Request, levers: Levers) -> None:
+        if request.command.startswith("x-qmpd-"):
+            if self._tamper is not None:
+                self._tamper.spared = True
+            levers.journal.add("lever", command=request.command, arguments=request.arguments)
+        else:
+            levers.journal.add(
+                "request", command=request.command, arguments=request.arguments, id=request.id
+            )
 
     # --- output ------------------------------------------------------------------------
 
@@ -175,7 +201,7 @@ class Connection:
         if len(self._out) + len(line) > EVENT_LIMIT:
             self.close()
             return
-        self._out += line
+        self._send("event", name, line)
         if not self._processing and not self._flushing:
             # Events come in bursts; one write, and one wake-up of the client, does for all.
             self._flushing = True
@@ -185,9 +211,27 @@ class Connection:
         self._flushing = False
         self.flush()
 
+    def _send(self, kind: str, name: str, line: bytes, request: Request | None = None) -> None:
+        """Put a line into the output, past a test's tampering if there is a lab."""
+        if self._tamper is None:
+            self._out += line
+            return
+        identity = b""
+        if request is not None and request.has_id:
+            from qmpd.protocol.encoder import encode
+
+            identity = encode(request.id)
+        self._tamper.send(kind, name, line, identity)
+
     def _write(self, data: bytes) -> None:
-        self._out += data
+        if self.open:
+            self._out += data
+            if not self._processing:
+                self.flush()
+
+    def _hang_up(self) -> None:
         self.flush()
+        self.close()
 
     def flush(self) -> None:
         """Send as much as the descriptor takes."""
@@ -222,6 +266,8 @@ class Connection:
         if not self.open:
             return
         self.open = False
+        if self._levers is not None:
+            self._levers.journal.add("disconnect")
         if self._reading:
             self._reactor.remove_reader(self._read_fd)
         if self._writing:

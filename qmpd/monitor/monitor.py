@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from qmpd.commands.dispatch import Dispatcher
+    from qmpd.lab.levers import Levers
     from qmpd.monitor.chardev import Chardev
     from qmpd.monitor.reactor import Reactor
 
@@ -37,6 +38,7 @@ class Monitor:
         self.chardev = chardev
         self._session = Session(version, oob=chardev.own_thread, pretty=pretty)
         self.connection: Connection | None = None
+        self.levers: Levers | None = None
 
     def start(self) -> None:
         """Take the client that is there already, or wait for one."""
@@ -59,7 +61,12 @@ class Monitor:
     def _serve(self, fds: tuple[int, int]) -> None:
         self._session.reset()
         self.connection = Connection(
-            self._reactor, self._session, self._dispatcher, fds, self._client_gone
+            self._reactor,
+            self._session,
+            self._dispatcher,
+            fds,
+            self._client_gone,
+            self.levers,
         )
         self.connection.start()
 

@@ -30,8 +30,8 @@ class CommandLine:
     """
 
     __slots__ = (
-        "_context", "_options", "daemonize", "help", "name", "pidfile", "program", "scenario",
-        "stopped", "storage", "version", "warnings",
+        "_context", "_options", "daemonize", "help", "lab", "name", "pidfile", "profile", "program",
+        "scenario",        "stopped", "storage", "version", "warnings",
     )  # fmt: skip
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -41,6 +41,8 @@ class CommandLine:
         self.pidfile: str | None = None
         self.scenario: str | None = None
         self.storage = "host"
+        self.lab = False
+        self.profile: str | None = None
         self.warnings: list[str] = []
         found, self.program = split(words)
         self._context = readers.Context(self.program == SYSTEM)
@@ -130,6 +132,8 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     known.NAME: ("name", readers.guest_name),
     known.PIDFILE: ("pidfile", str),
     known.SCENARIO: ("scenario", str),
+    known.LAB: ("lab", _yes),
+    known.PROFILE: ("profile", str),
     known.STOPPED: ("stopped", _yes),
     known.STORAGE: ("storage", readers.storage),
     known.VERSION: ("version", _yes),

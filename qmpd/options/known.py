@@ -12,7 +12,7 @@ BLOCKDEV, CHARDEV, OBJECT, PIDFILE = "blockdev", "chardev", "object", "pidfile"
 TRACE, DAEMONIZE, HELP, VERSION = "trace", "daemonize", "help", "version"
 MON, MONITOR, QMP, QMP_PRETTY = "mon", "monitor", "qmp", "qmp-pretty"
 DEVICE, STOPPED, NAME, NODEFAULTS = "device", "S", "name", "nodefaults"
-STORAGE, SCENARIO = "storage", "scenario"
+STORAGE, SCENARIO, LAB, PROFILE = "storage", "scenario", "lab", "profile"
 
 COMMON = {
     BLOCKDEV: True,
@@ -34,7 +34,7 @@ SYSTEM = {
     NAME: True,
     NODEFAULTS: False,
 }
-OWN = {STORAGE: True, SCENARIO: True}
+OWN = {STORAGE: True, SCENARIO: True, LAB: False, PROFILE: True}
 ALIASES = {"h": HELP, "V": VERSION, "T": TRACE}
 
 # Options that qmpd lacks, and what to do instead.

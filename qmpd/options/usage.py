@@ -35,4 +35,7 @@ Process
 Test double
   --storage host|memory                             keep images in files (as QEMU does), or
                                                     in memory until the end of the process
-  --scenario FILE                                   read levers for a test from FILE"""
+  --scenario FILE                                   what images there are, who may write them
+  --lab                                             add the commands x-qmpd-..., which hold
+                                                    jobs, deny access and inject faults
+  --profile NAME                                    play another QEMU than 7.2"""

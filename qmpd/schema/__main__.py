@@ -13,7 +13,7 @@ from qmpd.schema.compile import compile_contract
 from qmpd.schema.introspect import Introspection
 from qmpd.schema.jsonschema import Document
 from qmpd.schema.models import COMMANDS, EVENTS
-from qmpd.schema.models.kinds import STORAGE_DAEMON, SYSTEM, Empty
+from qmpd.schema.models.kinds import LAB, STORAGE_DAEMON, SYSTEM, Empty
 from qmpd.schema.shapes import Resolver
 
 PACKAGE = Path(__file__).parent
@@ -37,7 +37,9 @@ def documents() -> dict[str, dict[str, Any]]:
 def generate() -> dict[str, str]:
     """Return the text of every generated file: package files by name, the others below ``schemas/``."""
     introspection = {
-        program: Introspection(program).entries for program in (SYSTEM, STORAGE_DAEMON)
+        program + (f"+{LAB}" if lab else ""): Introspection(program, lab=lab).entries
+        for program in (SYSTEM, STORAGE_DAEMON)
+        for lab in (False, True)
     }
     files = {
         "compiled.py": compile_contract(),

@@ -8,7 +8,7 @@ types are shown as ``int`` (QEMU's manual, "QAPI: client JSON protocol introspec
 from typing import Any
 
 from qmpd.schema.models import DEFINITIONS
-from qmpd.schema.models.kinds import Command, Empty, Event
+from qmpd.schema.models.kinds import LAB, Command, Empty, Event
 from qmpd.schema.shapes import (
     AlternateShape,
     BuiltinShape,
@@ -36,8 +36,9 @@ _INTEGERS = {"int32", "uint16", "uint32", "uint64", "size"}
 class Introspection:
     """Describes one program's commands, events and the types that they use."""
 
-    def __init__(self, program: str) -> None:
-        """Describe ``program``, which is "system" or "storage-daemon"."""
+    def __init__(self, program: str, *, lab: bool = False) -> None:
+        """Describe ``program``, "system" or "storage-daemon"; with its levers if ``lab``."""
+        parts = {program, LAB} if lab else {program}
         self._resolver = Resolver()
         self._empty = self._resolver.object(Empty)
         self._masks: dict[str, str] = {}
@@ -45,7 +46,7 @@ class Introspection:
         self.entries: list[dict[str, Any]] = [
             self._definition(definition)
             for definition in DEFINITIONS
-            if program in definition.programs
+            if parts & definition.programs
         ]
         described: set[str] = set()
         # Describing a type brings up further types, until no new one is found.

@@ -116,15 +116,7 @@ class FileDriver(Driver):
             return
         before = self.fd, self._mode, self._locked, self._wanted
         old_fd = self.fd
-        new_fd = self._open(mode) if mode != self._mode else -1
-        if self.graph.levers is not None:
-            self.graph.levers.journal.add("lock", node=self.node.name, bytes=locks.numbers(wanted))
-        try:
-            self._lock(old_fd, new_fd, self._locked, wanted, perm, shared)
-        except QmpError:
-            if new_fd >= 0:
-                os.close(new_fd)
-            raise
+        new_fd = self._open_locked(mode, wanted, perm, shared)
         extra = wanted & ~self._locked
         self._wanted = wanted
         if new_fd >= 0:
@@ -148,6 +140,19 @@ class FileDriver(Driver):
 
         tx.on_commit(commit)
         tx.on_abort(abort)
+
+    def _open_locked(self, mode: int, wanted: int, perm: int, shared: int) -> int:
+        """Open anew if the mode asks for it (else -1), and hold old and new locks."""
+        new_fd = self._open(mode) if mode != self._mode else -1
+        if self.graph.levers is not None:
+            self.graph.levers.journal.add("lock", node=self.node.name, bytes=locks.numbers(wanted))
+        try:
+            self._lock(self.fd, new_fd, self._locked, wanted, perm, shared)
+        except QmpError:
+            if new_fd >= 0:
+                os.close(new_fd)
+            raise
+        return new_fd
 
     def _lock(self, fd: int, new_fd: int, held: int, wanted: int, perm: int, shared: int) -> None:
         try:
@@ -262,6 +267,11 @@ class FileDriver(Driver):
         """Allocated bytes, and that there is nothing to repair."""
         info["actual-size"] = os.fstat(self.fd).st_blocks * 512
         info["dirty-flag"] = False
+
+    @property
+    def lock_bytes(self) -> list[int]:
+        """The offsets of the bytes that are locked for this node."""
+        return locks.numbers(self._locked)
 
     @property
     def access_mode(self) -> str:

@@ -4,7 +4,7 @@
 shows as it is and ``query-commands`` backwards.
 """
 
-from qmpd.schema.models import blockdev, control, jobs, objects, query, stats
+from qmpd.schema.models import blockdev, control, jobs, lab, objects, query, stats
 from qmpd.schema.models.kinds import STRUCTS, Command, Event
 from qmpd.schema.models.reference import BlockdevRef, BlockdevRefOrNull
 
@@ -26,6 +26,7 @@ DEFINITIONS: tuple[Command | Event, ...] = (
     *control.CONTROL,
     *objects.OBJECTS,
     *control.MISC,
+    *lab.LEVERS,
 )
 
 COMMANDS: dict[str, Command] = {d.name: d for d in DEFINITIONS if isinstance(d, Command)}

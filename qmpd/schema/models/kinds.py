@@ -130,6 +130,8 @@ class Empty(Struct):
 
 SYSTEM = "system"
 STORAGE_DAEMON = "storage-daemon"
+LAB = "lab"
+"""Not a program: what ``--lab`` adds to either."""
 BOTH = frozenset({SYSTEM, STORAGE_DAEMON})
 SYSTEM_ONLY = frozenset({SYSTEM})
 
