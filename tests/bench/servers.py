@@ -28,7 +28,7 @@ SYSTEM = "qemu-system-x86_64"
 _PATIENCE = 10.0
 
 _ATTEMPTS = {QMPD: 1, STORAGE_DAEMON: 3, SYSTEM: 3}
-"""QEMU now and then overlooks a client that connected before it started."""
+"""How often to start: QEMU has been seen not to greet a client that connected before it started."""
 
 _NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 """Set where people develop; a user's Python has compiled its modules before."""
@@ -107,6 +107,7 @@ class Launcher:
             if server.greeted_ns:
                 os.sched_setaffinity(0, cores.client)
                 return server
+            sys.stderr.write(f"{kind} has not greeted within {_PATIENCE:g} s\n")
             self.servers.remove(server)
             server.close()
         raise RefusedError(f"{kind} does not greet")
