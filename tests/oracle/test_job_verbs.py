@@ -93,7 +93,7 @@ GONE = wait_job("j", "null")
 ACCEPTED = {
     ("running", "cancel"): [],
     ("running", "pause"): [],
-    ("running", "set-speed"): [],
+    ("running", "set-speed"): [GONE],  # a higher speed wakes it, and little is left to copy
     ("paused", "cancel"): [],
     ("paused", "resume"): [GONE],
     ("paused", "set-speed"): [],
@@ -138,19 +138,11 @@ def test_refused_verbs(state):
         for (state, verb), then in ACCEPTED.items()
         for number, request in enumerate(VERBS[verb])
         if not (state in {"paused", "standby"} and request == VERBS["cancel"][2])
-        and not (state == "running" and request == VERBS["set-speed"][0])
     ],
 )
 def test_accepted_verbs(state, request_, then):
     """Events, their order around the reply, and what the queries show afterwards."""
     run(*STATES[state], *LOOK, request_, *then, *LOOK, show_graph(), show_descriptors())
-
-
-def test_speed_zero_wakes_a_sleeping_job():
-    transcript = run(*RUNNING, call("block-job-set-speed", device="j", speed=0), GONE)
-    assert transcript.statuses("j") == [
-        *("created", "running", "waiting", "pending", "concluded", "null")
-    ]
 
 
 @pytest.mark.parametrize("state", ["paused", "standby"])
@@ -318,7 +310,7 @@ def test_verb_is_checked_before_the_speed():
 
 
 def test_new_speed_is_shown():
-    run(*RUNNING, call("block-job-set-speed", device="j", speed=5), *LOOK)
+    run(*STATES["paused"], call("block-job-set-speed", device="j", speed=5), *LOOK)
 
 
 # -- several jobs, several clients -----------------------------------------------------------
