@@ -81,7 +81,8 @@ class SocketServer(Chardev):
 
     def __init__(self, *, path: str | None = None, fd: int = -1, wait: bool = False) -> None:
         super().__init__()
-        self._path = path
+        # Going to the background changes the directory.
+        self._path = None if path is None else os.path.abspath(path)
         self._inode: tuple[int, int] | None = None
         if path is not None:
             self.listening = self._bind(path)
