@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qmpd.demo.client import ConversationError
 from qmpd.demo.daemon import Daemon, DaemonError
 from qmpd.demo.screen import BOLD, GREEN, Screen, introduce, show
 from qmpd.demo.story import differences, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 INTERRUPTED = 130
 """The status of a program that Ctrl-C has ended, as shells have it."""
@@ -56,6 +61,13 @@ def _play(screen: Screen) -> int:
     return 1
 
 
+def _ways_to_attach(path: Path) -> Iterator[tuple[str, str]]:
+    beside = Path(sys.executable).with_name("qmp-shell")
+    installed = str(beside) if beside.exists() else shutil.which("qmp-shell")
+    yield f"{installed or 'qmp-shell'} {path}", "" if installed else "pip install qemu.qmp"
+    yield f"socat - UNIX-CONNECT:{path}", 'begin with {"execute": "qmp_capabilities"}'
+
+
 def _serve(screen: Screen, path: Path) -> int:
     with Daemon(path) as daemon:
         screen.say(
@@ -63,8 +75,8 @@ def _serve(screen: Screen, path: Path) -> int:
         )
         screen.say()
         screen.say("  in another terminal:")
-        screen.say(f"    {Path(sys.executable).parent / 'qmp-shell'} {path}")
-        screen.say(f"    socat -,icanon=0 UNIX-CONNECT:{path}")
+        for words, remark in _ways_to_attach(path):
+            screen.say(f"    {words}{remark and '   # ' + remark}")
         try:
             status = daemon.wait()
         except KeyboardInterrupt:
