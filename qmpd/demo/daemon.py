@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -42,9 +43,20 @@ def _placed_at(number: int, fd: int) -> Iterator[None]:
             os.close(occupant)
 
 
+def _is_left_behind(path: Path) -> bool:
+    """Whether there is a socket that nobody listens on any more."""
+    if not path.is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(str(path)) == errno.ECONNREFUSED
+
+
 def _listen(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        if _is_left_behind(path):
+            path.unlink()
         listener.bind(str(path))
         listener.listen(1)
     except OSError as error:

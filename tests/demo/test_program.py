@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from qmpd.demo.daemon import _placed_at
+from qmpd.demo.daemon import Daemon, DaemonError, _placed_at
 
 DEMO = [sys.executable, "-m", "qmpd.demo"]
 PATIENCE = 60
@@ -136,6 +136,23 @@ def test_a_second_server_on_the_socket_says_so_and_leaves_the_first_alone(servin
     assert second.returncode == 1
     assert second.stderr == f"qmpd.demo: cannot listen on {path}: Address already in use\n"
     assert greeting(path) == b'{"QM'
+
+
+def test_a_socket_that_was_left_behind_is_replaced(tmp_path):
+    path = tmp_path / "monitor.sock"
+    with closing(socket.socket(socket.AF_UNIX)) as dead:
+        dead.bind(str(path))
+    with Daemon(path):
+        assert greeting(path) == b'{"QM'
+
+
+@pytest.mark.parametrize("name", ["file", "s" * 120], ids=["a file", "too long"])
+def test_a_place_for_no_socket_is_refused_and_kept(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("precious")
+    with pytest.raises(DaemonError, match="cannot listen on"):
+        Daemon(path)
+    assert path.read_text() == "precious"
 
 
 def test_a_descriptor_in_the_way_comes_back(tmp_path):
