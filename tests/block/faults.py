@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from qmpd.block.driver import Driver
 from qmpd.block.drivers.file import FileDriver
 from qmpd.errors import QmpError
 from qmpd.storage import locks
@@ -61,19 +62,21 @@ def _open(fault, world):
 
 
 def _check(fault, _world):
-    fault.before(FileDriver, "check_permissions", lambda: QmpError("no such permission"))
+    for kind in (Driver, FileDriver):
+        fault.before(kind, "check_permissions", lambda: QmpError("no such permission"))
 
 
 def _after_check(fault, _world):
     """The check succeeds, with what it has opened and locked, and then something fails."""
-    real = FileDriver.check_permissions
+    for kind in (Driver, FileDriver):
+        real = kind.check_permissions
 
-    def wrapper(*arguments):
-        real(*arguments)
-        if fault.due():
-            raise QmpError("too late")
+        def wrapper(*arguments, real=real):
+            real(*arguments)
+            if fault.due():
+                raise QmpError("too late")
 
-    fault._monkeypatch.setattr(FileDriver, "check_permissions", wrapper)
+        fault._monkeypatch.setattr(kind, "check_permissions", wrapper)
 
 
 def _take(fault, _world):

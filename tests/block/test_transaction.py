@@ -77,34 +77,34 @@ def test_a_block_that_ends_commits():
 def attach(world, tx):
     shared = p.ALL
     world.graph.attach(tx, User("u"), world.node("c0"), "root", 0, p.CONSISTENT_READ, shared)
-    refresh(tx, [world.node("c0")])
+    refresh(tx)
 
 
 def attach_backing(world, tx):
     world.graph.detach(tx, world.node("c2").children["backing"])
     world.graph.attach(tx, world.node("c2"), world.node("c0"), "backing", p.ROLE_COW)
-    refresh(tx, [world.node("c2"), world.node("c1")])
+    refresh(tx)
 
 
 def retarget(world, tx):
     world.graph.retarget(tx, world.node("c3").children["backing"], world.node("c0"))
-    refresh(tx, [world.node("c3"), world.node("c2")])
+    refresh(tx)
 
 
 def retarget_file(world, tx):
     """The writable file loses its writer, another one gets it: descriptors change."""
     world.graph.retarget(tx, world.node("c3").children["file"], world.node("spare"))
-    refresh(tx, [world.node("c3"), world.node("s-c3")])
+    refresh(tx)
 
 
 def detach(world, tx):
     world.graph.detach(tx, world.node("c3").children["backing"])
-    refresh(tx, [world.node("c3"), world.node("c2")])
+    refresh(tx)
 
 
 def detach_file(world, tx):
     world.graph.detach(tx, world.node("c3").children["file"])
-    refresh(tx, [world.node("s-c3")])
+    refresh(tx)
 
 
 def add_user(world, tx):
@@ -114,7 +114,7 @@ def add_user(world, tx):
 def detach_user(world, tx):
     user = next(iter(world.graph.users))
     world.graph.detach(tx, user.children["root"])
-    refresh(tx, [world.node("raw")])
+    refresh(tx)
 
 
 CHANGES = [
