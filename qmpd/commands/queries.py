@@ -6,7 +6,7 @@ from qmpd.block import permissions as p
 from qmpd.block.chain import next_in_chain, skip_implicit
 from qmpd.block.filename import Names, combine
 from qmpd.commands.dispatch import Encoded
-from qmpd.protocol.encoder import encode_text
+from qmpd.protocol.encoder import Verbatim, encode_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ def query_named_block_nodes(
             machine.flat_report = FlatReport(machine.graph)
         return Encoded(machine.flat_report.encoded())
     names = Names()
+    images = Images(names, flat=False)
     nodes = reversed(machine.graph.nodes.values())
-    return [node_info(node, names, flat=False) for node in nodes]
+    return [node_info(node, names, flat=False, images=images) for node in nodes]
 
 
 class FlatReport:
@@ -118,7 +119,12 @@ def _device_info(device: Device, names: Names) -> dict[str, Any]:
 
 
 def node_info(
-    node: Node, names: Names, *, flat: bool, user_visible: bool = False
+    node: Node,
+    names: Names,
+    *,
+    flat: bool,
+    user_visible: bool = False,
+    images: Images | None = None,
 ) -> dict[str, Any]:
     """What one node is, with what lies below it unless ``flat``.
 
@@ -127,6 +133,7 @@ def node_info(
         names: file names computed so far.
         flat: leave out the layers below.
         user_visible: look through filters that jobs inserted without a name.
+        images: descriptions made so far for the same kind of query.
     """
     flags = node.flags
     info: dict[str, Any] = {
@@ -147,30 +154,48 @@ def node_info(
     backing = None if node.driver.is_filter else node.backing
     if backing is not None:
         info["backing_file"] = names.of(backing).text
-    info["image"], info["backing_file_depth"] = _image_chain(
-        node, names, flat=flat, user_visible=user_visible
-    )
+    images = images or Images(names, flat=flat, user_visible=user_visible)
+    info["image"], info["backing_file_depth"] = images.of(node)
     info["cache"] = {"writeback": True, "direct": flags.direct, "no-flush": flags.no_flush}
     info["write_threshold"] = 0
     return info
 
 
-def _image_chain(
-    node: Node, names: Names, *, flat: bool, user_visible: bool
-) -> tuple[dict[str, Any], int]:
-    image = first = image_info(node, names)
-    depth = 0
-    here: Node | None = node
-    while not flat and here is not None:
-        here = next_in_chain(here)
-        if here is not None:
+class Images:
+    """What the images of nodes and of all below them say of themselves, as encoded text.
+
+    Chains share their lower parts: each layer is described once, and longer texts are made
+    of shorter ones (``backing-image`` is the first member on the wire).
+    """
+
+    __slots__ = ("_flat", "_known", "_names", "_user_visible")
+
+    def __init__(self, names: Names, *, flat: bool, user_visible: bool = False) -> None:
+        self._names = names
+        self._flat = flat
+        self._user_visible = user_visible
+        self._known: dict[Node, tuple[Verbatim, int]] = {}
+
+    def of(self, node: Node) -> tuple[Verbatim, int]:
+        """The text for a node, and how many layers lie below it."""
+        path: list[Node] = []
+        here: Node | None = node
+        while here is not None and here not in self._known:
+            path.append(here)
+            here = self._below(here)
+        text, depth = self._known[here] if here is not None else (Verbatim(), -1)
+        for layer in reversed(path):
+            own = encode_text(image_info(layer, self._names))
+            text = Verbatim(f'{{"backing-image": {text}, {own[1:]}' if text else own)
             depth += 1
-            if user_visible:
-                here = skip_implicit(here)
-            below = image_info(here, names)
-            image["backing-image"] = below
-            image = below
-    return first, depth
+            self._known[layer] = text, depth
+        return self._known[node]
+
+    def _below(self, node: Node) -> Node | None:
+        if self._flat:
+            return None
+        below = next_in_chain(node)
+        return skip_implicit(below) if below is not None and self._user_visible else below
 
 
 def image_info(node: Node, names: Names) -> dict[str, Any]:

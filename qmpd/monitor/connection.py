@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from qmpd.protocol.session import Session
 
 READ_SIZE = 65536
+PIECES = 64
+"""Lines that are handed to the kernel at once."""
 REPLY_BACKLOG = 262144
 """Unsent bytes above which no further request is taken."""
 EVENT_LIMIT = 8 << 20
@@ -49,13 +51,17 @@ class Connection:
         fds: tuple[int, int],
         closed: Callable[[], None],
         levers: Levers | None = None,
+        *,
+        private: bool = False,
     ) -> None:
         self._reactor = reactor
         self._session = session
         self._dispatcher = dispatcher
         self._read_fd, self._write_fd = fds
         self._closed = closed
-        self._out = bytearray()
+        self._out: list[bytes | memoryview] = []
+        self._unsent = 0
+        """Bytes in ``_out``."""
         self._waiting = False
         self._queue: list[Request] = []
         self._processing = False
@@ -66,10 +72,13 @@ class Connection:
         self._flushing = False
         self.open = True
         self._tamper: Tamper | None = None
+        self._number = 0
         if levers is not None:
             from qmpd.monitor.tampering import Tamper
 
-            self._tamper = Tamper(reactor, levers, self._write, self._hang_up)
+            self._number = levers.number_client()
+            self._tamper = Tamper(reactor, levers, self._number, self._write, self._hang_up)
+            self._tamper.spared = private
         self._levers = levers
 
     def start(self) -> None:
@@ -77,7 +86,7 @@ class Connection:
         os.set_blocking(self._read_fd, False)
         os.set_blocking(self._write_fd, False)
         if self._levers is not None:
-            self._levers.journal.add("connect")
+            self._levers.journal.add("connect", client=self._number)
         self._send("greeting", "", self._session.greeting())
         self.flush()
         self._watch()
@@ -95,7 +104,7 @@ class Connection:
                 self._reactor.remove_reader(self._read_fd)
 
     def _can_take(self) -> bool:
-        if not self.open or len(self._out) > REPLY_BACKLOG:
+        if not self.open or self._unsent > REPLY_BACKLOG:
             return False
         return not self._waiting or (self._session.oob_enabled and len(self._queue) < OOB_QUEUE)
 
@@ -144,7 +153,7 @@ class Connection:
                 self._submit(self._queue.pop(0))
                 return True
             if self._tamper is None:
-                self._out += self._session.answer_known(KNOWN)
+                self._put(self._session.answer_known(KNOWN))
         item = self._session.next_item()
         if item is None:
             return False
@@ -183,10 +192,14 @@ class Connection:
         if request.command.startswith("x-qmpd-"):
             if self._tamper is not None:
                 self._tamper.spared = True
-            levers.journal.add("lever", command=request.command, arguments=request.arguments)
+            levers.note_pull(request.command, request.arguments)
         else:
             levers.journal.add(
-                "request", command=request.command, arguments=request.arguments, id=request.id
+                "request",
+                client=self._number,
+                command=request.command,
+                arguments=request.arguments,
+                id=request.id,
             )
 
     # --- output ------------------------------------------------------------------------
@@ -198,7 +211,7 @@ class Connection:
         line = self._session.event(name, data, wall // 1_000_000_000, wall % 1_000_000_000 // 1000)
         if line is None:
             return
-        if len(self._out) + len(line) > EVENT_LIMIT:
+        if self._unsent + len(line) > EVENT_LIMIT:
             self.close()
             return
         self._send("event", name, line)
@@ -214,7 +227,7 @@ class Connection:
     def _send(self, kind: str, name: str, line: bytes, request: Request | None = None) -> None:
         """Put a line into the output, past a test's tampering if there is a lab."""
         if self._tamper is None:
-            self._out += line
+            self._put(line)
             return
         identity = b""
         if request is not None and request.has_id:
@@ -225,9 +238,14 @@ class Connection:
 
     def _write(self, data: bytes) -> None:
         if self.open:
-            self._out += data
+            self._put(data)
             if not self._processing:
                 self.flush()
+
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._out.append(data)
+            self._unsent += len(data)
 
     def _hang_up(self) -> None:
         self.flush()
@@ -238,13 +256,20 @@ class Connection:
         out = self._out
         while out and self.open:
             try:
-                sent = os.write(self._write_fd, out)
+                sent = os.writev(self._write_fd, out[:PIECES])
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:
                 self.close()
                 return
-            del out[:sent]
+            self._unsent -= sent
+            while sent:
+                size = len(out[0])
+                if sent < size:
+                    out[0] = memoryview(out[0])[sent:]
+                    break
+                sent -= size
+                del out[0]
         if self.open and bool(out) != self._writing:
             self._writing = bool(out)
             if out:
@@ -267,7 +292,7 @@ class Connection:
             return
         self.open = False
         if self._levers is not None:
-            self._levers.journal.add("disconnect")
+            self._levers.journal.add("disconnect", client=self._number)
         if self._reading:
             self._reactor.remove_reader(self._read_fd)
         if self._writing:

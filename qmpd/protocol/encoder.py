@@ -202,6 +202,12 @@ def _encode_none(_value: None) -> str:
     return "null"
 
 
+class Verbatim(str):
+    """A value that is encoded already: it is printed as it stands."""
+
+    __slots__ = ()
+
+
 class _Encoders(dict[type, "Callable[[Any], str]"]):
     """Types to encoders; a subclass is encoded as the first base that is known."""
 
@@ -223,6 +229,7 @@ _ENCODERS = _Encoders(
         dict: _encode_dict,
         list: _encode_list,
         tuple: _encode_list,
+        Verbatim: str.__str__,
     }
 )
 

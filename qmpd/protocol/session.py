@@ -153,10 +153,15 @@ class Session:
 
         `fixed` says that the answer to this request will never be another one.
         """
-        text = value.decode("ascii")
-        if fixed and not self._pretty:
-            self._recall.fix(request, text)
-        return self._answer(request, text)
+        if self._pretty:
+            return self._answer(request, value.decode("ascii"))
+        if fixed:
+            self._recall.fix(request, value.decode("ascii"))
+        # Such values may be long: they are copied once.
+        identity = b""
+        if request.has_id:
+            identity = f', "id": {encode_text(request.id)}'.encode("ascii")
+        return b"".join((b'{"return": ', value, identity, b"}\r\n"))
 
     def answer_known(self, most: int) -> bytes:
         """Answer requests whose replies are fixed, at most so many, as far as they come next."""
