@@ -1,0 +1,1 @@
+"""``qmpd show``: the graph of a running daemon as a picture."""
