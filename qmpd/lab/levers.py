@@ -9,11 +9,14 @@ from qmpd.lab.wire import WireFaults
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 IMMEDIATE, TIMED, STEPPED, HELD = "immediate", "timed", "stepped", "held"
 PROGRESSIONS = (IMMEDIATE, TIMED, STEPPED, HELD)
 ANY = "*"
 """Stands for any job in holds and progressions."""
+QUESTIONS = frozenset(("x-qmpd-journal", "x-qmpd-jobs", "x-qmpd-files"))
+"""Lab commands that pull no lever."""
 
 
 class Progress:
@@ -40,6 +43,17 @@ class Levers:
         self._stopped: dict[str, tuple[str, Callable[[], None]]] = {}
         self._progress: dict[str, Progress] = {}
         self._deaths: set[tuple[str, str]] = set()
+        self._clients = 0
+
+    def number_client(self) -> int:
+        """The number of a new client, counted from 1."""
+        self._clients += 1
+        return self._clients
+
+    def note_pull(self, command: str, arguments: dict[str, Any]) -> None:
+        """Put the pulling of a lever into the journal; mere questions are left out."""
+        if command not in QUESTIONS:
+            self.journal.add("lever", command=command, arguments=arguments)
 
     # --- transitions -------------------------------------------------------------------
 
@@ -54,6 +68,7 @@ class Levers:
     def stop(self, job: str, status: str, resume: Callable[[], None]) -> None:
         """Note that ``job`` stands before ``status``, and how it goes on."""
         self._stopped[job] = (status, resume)
+        self.journal.add("lever", action="held", job=job, before=status)
 
     def stopped_before(self, job: str) -> str | None:
         """The state before which ``job`` stands, None if it does not."""

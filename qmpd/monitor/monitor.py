@@ -39,6 +39,8 @@ class Monitor:
         self._session = Session(version, oob=chardev.own_thread, pretty=pretty)
         self.connection: Connection | None = None
         self.levers: Levers | None = None
+        self.private = False
+        """A test's own monitor: nobody tampers with its lines, nor are they in the journal."""
 
     def start(self) -> None:
         """Take the client that is there already, or wait for one."""
@@ -67,6 +69,7 @@ class Monitor:
             fds,
             self._client_gone,
             self.levers,
+            private=self.private,
         )
         self.connection.start()
 

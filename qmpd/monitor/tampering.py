@@ -17,6 +17,7 @@ class Tamper:
     Args:
         reactor: for delays.
         levers: the rules and the journal.
+        number: the client's, for the journal.
         put: appends bytes to the output and sends them.
         hang_up: sends what is there and disconnects.
     """
@@ -25,11 +26,13 @@ class Tamper:
         self,
         reactor: Reactor,
         levers: Levers,
+        number: int,
         put: Callable[[bytes], None],
         hang_up: Callable[[], None],
     ) -> None:
         self._reactor = reactor
         self._levers = levers
+        self._number = number
         self._put = put
         self._hang_up = hang_up
         self._aside: bytes | None = None
@@ -49,10 +52,14 @@ class Tamper:
             line: with its line end.
             identity: the encoded id of a reply.
         """
-        self._levers.journal.add(kind, name=name, text=line.decode("ascii").rstrip("\r\n"))
+        if self.spared:
+            self._pass(line)
+            return
+        text = line.decode("ascii").rstrip("\r\n")
+        self._levers.journal.add(kind, client=self._number, name=name, text=text)
         if self._silent:
             return
-        rule = None if self.spared else self._levers.wire.find(kind, name)
+        rule = self._levers.wire.find(kind, name)
         last, self._last_id = self._last_id, identity or self._last_id
         if rule is None:
             self._pass(line)

@@ -1,0 +1,248 @@
+"""A machine in an event loop, with the levers in reach: what two kinds of daemon share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import tempfile
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from qmpd.block.opening import add_node
+from qmpd.devices import Names, plug
+from qmpd.lab.clock import SteppedClock
+from qmpd.machine import Machine
+from qmpd.monitor.chardev import Chardev, SocketServer
+from qmpd.options import known
+from qmpd.options.argv import CommandLine
+from qmpd.protocol.messages import Request
+from qmpd.serve import attach
+from qmpd.storage.host import HostStorage
+from qmpd.storage.memory import MemoryStorage
+from qmpd.storage.policy import AccessPolicy
+from qmpd.testing.client import CommandError, DaemonGoneError
+from qmpd.testing.expect import tail
+from qmpd.testing.images import make_chain
+from qmpd.testing.pulls import has_reached
+from qmpd.testing.settings import complete, node_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from qmpd.errors import QmpError
+    from qmpd.lab.journal import Entry
+    from qmpd.lab.levers import Levers
+    from qmpd.testing.images import Chain, Extents, Size
+    from qmpd.testing.settings import Settings
+
+ROUNDS = 4
+"""Rounds of the loop without work after which a machine is considered at rest."""
+FOLDER_IN_RAM = "/images"
+
+
+class _Pair(Chardev):
+    """One end of a socket pair: a monitor that nobody else can connect to."""
+
+    def __init__(self, end: socket.socket) -> None:
+        super().__init__()
+        fd = end.detach()
+        self._client = (fd, fd)
+
+
+def digits_of(seed: int) -> Iterator[int]:
+    """The digits behind generated node names."""
+    dice = Random(seed)  # noqa: S311 - names, not secrets
+    while True:
+        yield dice.randrange(100)
+
+
+class Core:
+    """The machine, its socket, and its journal. Everything here happens on its loop.
+
+    Attributes:
+        path: the socket for the client under test.
+        control: the connected other end of the private monitor.
+        dead: whether a lever has killed the machine.
+    """
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        settings = complete(settings)
+        self.loop = loop
+        self.dead = False
+        self.folder = tempfile.mkdtemp(prefix="qmpd-")
+        self.path = os.path.join(self.folder, "qmp.sock")
+        self.memory = MemoryStorage(AccessPolicy()) if settings["storage"] == "memory" else None
+        self.control, far = socket.socketpair()
+        self.machine = _make_machine(settings, self.memory)
+        try:
+            self._set_up(settings, far)
+        except BaseException:
+            far.close()
+            self.control.close()
+            self.close()
+            raise
+
+    def _set_up(self, settings: Settings, far: socket.socket) -> None:
+        machine = self.machine
+        machine.on_death = self._died
+        if settings["clock"] == "stepped":
+            machine.scheduler.clock = SteppedClock()
+        _define(machine, CommandLine(node_words(settings)))
+        machine.add_monitor(_Pair(far)).private = True
+        machine.add_monitor(SocketServer(path=self.path))
+        attach(machine, self.loop)
+
+    @property
+    def levers(self) -> Levers:
+        """The machine's levers."""
+        levers = self.machine.levers
+        if levers is None:
+            raise RuntimeError("the machine has no lab")
+        return levers
+
+    def entries(self) -> list[Entry]:
+        """The journal so far."""
+        return list(self.levers.journal.entries)
+
+    def jobs(self) -> list[tuple[str, str]]:
+        """The jobs that are there, each with its state."""
+        if self.dead:
+            return []
+        return [(job.id, job.status) for job in self.machine.jobs.jobs.values()]
+
+    async def look(self) -> tuple[list[Entry], list[tuple[str, str]]]:
+        """The journal and the jobs, for other threads."""
+        return self.entries(), self.jobs()
+
+    def _died(self) -> None:
+        self.dead = True
+        self.levers.journal.add("lever", action="died")
+
+    # --- levers ------------------------------------------------------------------------
+
+    async def pull(self, command: str, arguments: dict[str, Any]) -> Any:
+        """Execute a command past all monitors.
+
+        Raises:
+            CommandError: it failed.
+        """
+        if self.dead:
+            raise DaemonGoneError("the daemon is dead")
+        future: asyncio.Future[Any] = self.loop.create_future()
+
+        def done(value: Any, error: QmpError | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(value)
+            else:
+                said = {"class": error.error_class, "desc": error.desc}
+                future.set_exception(CommandError(command, said))
+
+        self.levers.note_pull(command, arguments)
+        self.machine.dispatcher.submit(Request(command, arguments), done)
+        return await future
+
+    async def settle(self) -> None:
+        """Wait until no job has work under way: all either sleep, wait or have ended."""
+        quiet = 0
+        while quiet < ROUNDS and not self.dead:
+            await asyncio.sleep(0)
+            quiet += 1
+            if not self.machine.jobs.quiet:
+                quiet = 0
+                rest: asyncio.Future[None] = self.loop.create_future()
+                self.machine.jobs.when_quiet(lambda rest=rest: rest.set_result(None))  # type: ignore[misc]  # bound at once
+                await rest
+
+    # --- waiting -----------------------------------------------------------------------
+
+    async def wait_for(self, job: str, status: str, within: float) -> None:
+        """Wait until a job is, or has been, in a state."""
+        await self._wait(
+            lambda: has_reached(self.entries(), job, status), f"job {job!r} is not {status}", within
+        )
+
+    async def wait_until_held(self, job: str, before: str | None, within: float) -> None:
+        """Wait until a lever has stopped a job."""
+
+        def held() -> bool:
+            status = self.levers.stopped_before(job)
+            return status is not None and before in (None, status)
+
+        await self._wait(held, f"job {job!r} is not held", within)
+
+    async def wait_until_dead(self, within: float) -> None:
+        """Wait until a lever has killed the machine."""
+        await self._wait(lambda: self.dead, "the daemon is not dead", within)
+
+    async def _wait(self, found: Callable[[], bool], complaint: str, within: float) -> None:
+        changed = asyncio.Event()
+
+        def tell(_entry: Entry) -> None:
+            self.loop.call_soon_threadsafe(changed.set)
+
+        listeners = self.levers.journal.listeners
+        listeners.append(tell)
+        try:
+            async with asyncio.timeout(within):
+                while not found():
+                    if self.dead:
+                        raise DaemonGoneError(f"{complaint}, and the daemon is dead")
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            text = f"{complaint} after {within} s\n{tail(self.entries())}"
+            raise TimeoutError(text) from None
+        finally:
+            listeners.remove(tell)
+
+    # --- images ------------------------------------------------------------------------
+
+    async def chain(
+        self,
+        names: Sequence[str],
+        size: Size,
+        data: Mapping[str, Extents] | None,
+        *,
+        define: bool,
+    ) -> Chain:
+        """Make images, and define their nodes."""
+        folder = self.folder if self.memory is None else FOLDER_IN_RAM
+        chain = make_chain(self.memory, folder, names, size, data)
+        if define:
+            for definition in chain.definitions:
+                await self.pull("blockdev-add", definition)
+        return chain
+
+    # --- the end -----------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close everything that the machine has; images on disk are written back."""
+        self.machine.close()
+        self.machine.scheduler.close()  # a dead machine has left its worker behind
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _make_machine(settings: Settings, memory: MemoryStorage | None) -> Machine:
+    played: dict[str, Any] = {}
+    if settings["profile"] is not None:
+        played["profile"] = settings["profile"]
+    return Machine(
+        program=settings["program"],
+        storage=memory or HostStorage(AccessPolicy()),
+        digits=digits_of(settings["seed"]),
+        lab=True,
+        **played,
+    )
+
+
+def _define(machine: Machine, line: CommandLine) -> None:
+    names = Names()
+    for option in line:
+        if option.kind == known.BLOCKDEV:
+            add_node(machine.graph, option.value)
+        elif option.kind == known.DEVICE:
+            plug(machine, names, option.value)
