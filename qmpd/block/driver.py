@@ -52,6 +52,8 @@ class Driver:
     is_format = False
     is_protocol = False
     supports_backing = False
+    borrows_name = False
+    """Whether the node is called as its child is, whoever named it."""
     child_names: frozenset[str] = frozenset()
     open_children: tuple[str, ...] = ()
     """The children that must be there before the driver opens."""
@@ -203,6 +205,14 @@ class Driver:
 
     def describe(self, info: dict[str, Any]) -> None:
         """Add to an ImageInfo what the driver knows."""
+
+    def describe_through(self, child: Driver, info: dict[str, Any]) -> None:
+        """Add what a node that has nothing of its own to tell reports of its child."""
+        below: dict[str, Any] = {}
+        child.describe(below)
+        for key in ("dirty-flag", "cluster-size"):
+            if key in below:
+                info[key] = below[key]
 
 
 class WriteTargets:

@@ -6,6 +6,9 @@ A node's name is the plain path if opening that path alone would build the same 
 
 from __future__ import annotations
 
+from qmpd.block import wording
+from qmpd.errors import QmpError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -68,6 +71,9 @@ class Names:
         driver = node.driver
         if node.implicit and node.children:
             return self._known[next(iter(node.children.values())).child]
+        if driver.borrows_name:
+            below = self._known[next(iter(node.children.values())).child]
+            return Name(below.text, below.text, {"driver": driver.name, "backing": below.options})
         overridden = driver.supports_backing and self.backing_overridden(node)
         options: dict[str, Any] = {"driver": driver.name}
         strong = overridden
@@ -110,3 +116,17 @@ def combine(base: str, name: str) -> str:
 def _has_protocol(name: str) -> bool:
     head, colon, _ = name.partition(":")
     return bool(colon) and "/" not in head
+
+
+def without_protocol(name: str) -> str:
+    """The path behind ``file:``.
+
+    Raises:
+        QmpError: the name has a protocol that qmpd does not know.
+    """
+    if not _has_protocol(name):
+        return name
+    head, _, rest = name.partition(":")
+    if head != "file":
+        raise QmpError(wording.unknown_protocol(head))
+    return rest

@@ -40,6 +40,8 @@ class Graph:
         self.tell: Callable[[str, dict[str, Any]], None] = _tell_nobody
         """Passes an event on; may be called on the worker thread."""
         self.levers: Levers | None = None
+        self.static_auto_read_only = False
+        """Whether auto-read-only is decided once and for all when a file is opened."""
         """What a test can do to I/O; None without a lab."""
         self.generation = 0
         """Changes whenever something that queries show may have changed."""

@@ -12,7 +12,7 @@ from qmpd.block import options as opt
 from qmpd.block import permissions as p
 from qmpd.block import wording
 from qmpd.block.driver import Driver, driver_class, warn
-from qmpd.block.filename import Names, combine
+from qmpd.block.filename import Names, combine, without_protocol
 from qmpd.block.graph import refresh
 from qmpd.block.node import Node
 from qmpd.block.transaction import Transaction
@@ -218,7 +218,9 @@ def implicit_backing(node: Node) -> dict[str, Any] | None:
     if not text:
         return None
     driver = node.driver.backing_format
-    definition = definition_of(combine(Names().of(node).exact, text))
+    file = node.child("file")
+    base = Names().of(file).exact if file is not None else ""
+    definition = definition_of(combine(base, text))
     if driver and "driver" not in definition:
         definition["driver"] = driver
     if "driver" not in definition:
@@ -235,7 +237,7 @@ def definition_of(name: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise QmpError("Invalid JSON object given")
         return nest(value)
-    return {"file": {"driver": "file", "filename": name}}
+    return {"file": {"driver": "file", "filename": without_protocol(name)}}
 
 
 def nest(flat: dict[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,17 @@ class ReopenQueue:
         self._entries[node] = entry
         return entry
 
+    def subtree(self) -> list[Node]:
+        """The queued nodes and everything below them: what a reopen drains."""
+        found = dict.fromkeys(self._entries)
+        work = list(found)
+        while work:
+            for edge in work.pop().children.values():
+                if edge.child not in found:
+                    found[edge.child] = None
+                    work.append(edge.child)
+        return list(found)
+
     def run(self) -> None:
         """Reopen everything that was queued.
 

@@ -177,6 +177,11 @@ def unknown_driver(driver: str) -> str:
     return f"Unknown driver '{driver}'"
 
 
+def unknown_protocol(protocol: str) -> str:
+    """A file name has a protocol that does not exist."""
+    return f"Unknown protocol '{protocol}'"
+
+
 def raw_offset_too_big(offset: int, size: int) -> str:
     """The raw window starts beyond the end of its file."""
     return f"Offset ({offset}) cannot be greater than size of the containing file ({size})"

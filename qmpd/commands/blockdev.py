@@ -21,7 +21,9 @@ def blockdev_add(machine: Machine, arguments: dict[str, Any]) -> None:
     Raises:
         QmpError: with nothing left behind.
     """
-    add_node(machine.graph, arguments)
+    node = add_node(machine.graph, arguments)
+    if machine.jobs.jobs:
+        machine.jobs.drain(edge.child for edge in node.children.values())
 
 
 def blockdev_del(machine: Machine, node_name: str) -> None:
@@ -57,4 +59,15 @@ def blockdev_reopen(machine: Machine, options: list[dict[str, Any]]) -> None:
         if "node-name" not in given:
             raise QmpError(wording.NODE_NAME_NOT_SPECIFIED)
         queue.add(machine.graph.find(given["node-name"]), given, keep_old=False)
+    if machine.jobs.jobs:
+        machine.jobs.drain(queue.subtree())
     queue.run()
+
+
+def x_blockdev_reopen(machine: Machine, arguments: dict[str, Any]) -> None:
+    """The same as it was from 4.0 to 6.0: one node, without a list around its options.
+
+    Raises:
+        QmpError: nothing has changed then.
+    """
+    blockdev_reopen(machine, [arguments])

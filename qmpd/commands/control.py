@@ -36,7 +36,10 @@ def query_qmp_schema(machine: Machine) -> Encoded:
 
         text = files("qmpd.schema").joinpath("qmp-schema.json").read_text("utf-8")
         key = machine.program if machine.levers is None else f"{machine.program}+lab"
-        machine.encoded_schema = Encoded(encode(json.loads(text)[key]), fixed=True)
+        entries = json.loads(text)[key]
+        if machine.profile is not None:
+            entries = machine.profile.schema(entries)
+        machine.encoded_schema = Encoded(encode(entries), fixed=True)
     return machine.encoded_schema
 
 

@@ -38,7 +38,11 @@ class Dispatcher:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.commands = commands_of(machine.program, lab=machine.levers is not None)
+        self._profile = machine.profile
+        self._visit = visit_arguments if machine.profile is None else machine.profile.visit
+        self.commands = commands_of(
+            machine.program, lab=machine.levers is not None, profile=machine.profile
+        )
         self._running = False
         self._queue: list[tuple[Request, Done]] = []
         self._later: list[Callable[[], None]] = []
@@ -72,7 +76,7 @@ class Dispatcher:
             raise CommandNotFound(f"The command {request.command} has not been found")
         if request.oob and not command.oob:
             raise QmpError(f"The command {request.command} does not support OOB")
-        return command, visit_arguments(request.command, request.arguments)
+        return command, self._visit(request.command, request.arguments)
 
     def _execute(
         self, command: Command, arguments: dict[str, Any], request: Request, done: Done
@@ -91,8 +95,16 @@ class Dispatcher:
             failure = error
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the daemon
             failure = self._internal(request, error)
+        if value is None:
+            value = {}
+        if self._profile is not None:
+            if failure is None:
+                value = self._profile.reply(request.command, value)
+            if self._profile.reply_first:
+                self._end_early(done, value, failure)
+                return
         self.drain()
-        self._end(done, {} if value is None else value, failure)
+        self._end(done, value, failure)
 
     @staticmethod
     def _internal(request: Request, error: Exception) -> QmpError:
@@ -103,6 +115,16 @@ class Dispatcher:
     def _end(self, done: Done, value: Any, failure: QmpError | None) -> None:
         self._running = False
         done(value, failure)
+        self._next()
+
+    def _end_early(self, done: Done, value: Any, failure: QmpError | None) -> None:
+        """Reply before what the command has set off, as QEMU did before 7.2.9."""
+        done(value, failure)  # still running: what the client sends next has to wait
+        self.drain()
+        self._running = False
+        self._next()
+
+    def _next(self) -> None:
         if self._queue and not self._running:
             request, following = self._queue.pop(0)
             self._start(request, following)

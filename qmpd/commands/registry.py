@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from qmpd.lab.profile import Profile
+
 
 class Command:
     """How one command is executed.
@@ -107,9 +109,29 @@ _TABLE: dict[str, Command] = {
 }
 
 
-def commands_of(program: str, *, lab: bool = False) -> dict[str, Command]:
+_EARLIER = {"blockdev-reopen": ("x-blockdev-reopen", "x_blockdev_reopen")}
+"""What a command was called as long as it was an experiment, and its handler then."""
+
+
+def commands_of(
+    program: str, *, lab: bool = False, profile: Profile | None = None
+) -> dict[str, Command]:
     """The commands that a program has, in the order in which it would list them."""
-    parts = {program, "lab"} if lab else {program}
+    found = _all_commands({program, "lab"} if lab else {program})
+    if profile is None or not profile.commands:
+        return found
+    played = {}
+    for name, command in found.items():
+        if name not in profile.commands:
+            played[name] = command
+        elif name in _EARLIER and _EARLIER[name][0] not in profile.commands:
+            earlier, function = _EARLIER[name]
+            played[earlier] = Command(command.module, function, changes_graph=True, whole=True)
+            played[earlier].programs = command.programs
+    return played
+
+
+def _all_commands(parts: set[str]) -> dict[str, Command]:
     found: dict[str, Command] = {}
     for name, (_, _, programs, oob) in reversed(COMMANDS.items()):
         command = _TABLE.get(name)

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from qmpd.jobs.job import Run
     from qmpd.jobs.manager import JobManager
 
+
+def _nothing() -> None:
+    pass
+
+
 MIN_GRANULARITY, MAX_GRANULARITY = 4096, 65536
 
 
@@ -139,8 +144,8 @@ class ActiveCommitJob(BlockJob):
         self._become_ready()
         while not self.should_complete and not self.cancel_requested:
             yield WAIT
-        if not self.must_end():
-            yield Work(self.base.driver.flush)
+        # A cancellation by force, too, waits for what is under way: its reply comes first.
+        yield Work(_nothing if self.must_end() else self.base.driver.flush)
         self._drained = True
         self.pause_count += 1
 

@@ -156,6 +156,18 @@ class CommitJob(BlockJob):
 
     # --- end ---------------------------------------------------------------------------
 
+    @property
+    def nests_updates(self) -> bool:
+        """An overlay is reopened below which the base's file follows its permissions."""
+        file = self.base.child("file")
+        if self.filter is None or file is None or not file.flags.auto_read_only:
+            return False
+        return any(
+            isinstance(edge.parent, Node) and edge.parent.flags.read_only
+            for edge in self.filter.parents
+            if edge.role & p.ROLE_COW
+        )
+
     def prepare(self) -> int:
         """Switch the overlays to the base, then write it into their headers."""
         self.unfreeze()

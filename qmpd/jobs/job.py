@@ -212,6 +212,14 @@ class Job(Parent):
         self._finished()
         return None
 
+    def drain(self) -> None:
+        """Stop and go on, as a drained section makes a job do: a sleep ends early."""
+        if self.started and not self.done and not self.busy and not self.paused:
+            self.pause_count += 1
+            self.enter()
+            self.pause_count -= 1
+            self.enter()
+
     def _alarm(self) -> None:
         self._timer = None
         self._wake()
@@ -342,6 +350,11 @@ class Job(Parent):
 
     def complete(self) -> bool:
         """Begin manual completion; False if the kind has none."""
+        return False
+
+    @property
+    def nests_updates(self) -> bool:
+        """Whether finalizing looks at the base's permissions twice at once, as 3.1.50 did."""
         return False
 
     def prepare(self) -> int:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import errno
 
+from qmpd.block.driver import warn
+from qmpd.block.node import Node
 from qmpd.errors import DeviceNotActive, QmpError
 from qmpd.jobs import states, wording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any, Protocol
 
     from qmpd.jobs.job import Job
@@ -76,6 +78,8 @@ class JobManager:
         self.levers: Levers | None = None
         self.die: Callable[[], None] | None = None
         """Ends the machine without a word, for levers and for profiles that crash."""
+        self.nested_update_aborts = False
+        """Whether a job that :attr:`Job.nests_updates` kills the machine when it is finalized."""
 
     # --- finding -----------------------------------------------------------------------
 
@@ -153,6 +157,10 @@ class JobManager:
     def _finalize(self, job: Job) -> None:
         if job.status != states.PENDING:
             return  # cancelled while it waited for another job's slice
+        if self.nested_update_aborts and job.nests_updates and self.die is not None:
+            warn(wording.ASSERTION)
+            self.die()
+            return
         code = job.prepare()
         if code:
             job.fail(code)
@@ -248,6 +256,23 @@ class JobManager:
         self.emit("JOB_STATUS_CHANGE", {"id": job.id, "status": job.status})
         if levers is not None and levers.kills(job.id, job.status) and self.die is not None:
             self.die()
+
+    def drain(self, nodes: Iterable[Node]) -> None:
+        """A command has drained ``nodes`` and all above them: jobs there were interrupted."""
+        work = list(nodes)
+        seen = set(work)
+        found: dict[Job, None] = {}
+        while work:
+            for edge in work.pop().parents:
+                parent = edge.parent
+                if isinstance(parent, Node):
+                    if parent not in seen:
+                        seen.add(parent)
+                        work.append(parent)
+                elif parent.kind == "block-job":
+                    found[self.jobs[parent.label]] = None
+        for job in found:
+            self.later(job.drain)
 
     # --- the worker thread -------------------------------------------------------------
 

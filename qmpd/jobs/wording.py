@@ -12,6 +12,7 @@ BASE_BOTH = "'base-node' and 'base' are mutually exclusive"
 INTO_ITSELF = "cannot commit an image into itself"
 SAME_FILES = "Invalid files for merge: top and base are the same"
 NO_BASE = "There is no backimg image"
+ASSERTION = "block/file-posix.c:2715: raw_check_perm: Assertion `!s->perm_change_fd' failed."
 BACKING_FILE_WITH_ACTIVE = "'backing-file' specified, but 'top' is the active layer"
 BACKING_FILE_WITH_WRITER = "'backing-file' specified, but 'top' has a writer on it"
 

@@ -145,6 +145,7 @@ class Reactor:
         self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]
     ) -> None:
         """Call ``work`` on the worker thread, then ``done`` on the loop."""
+        self.require_loop()  # here, since the worker must not make one of its own
         if self._tasks is None:
             import threading
             from queue import SimpleQueue

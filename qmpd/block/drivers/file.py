@@ -8,6 +8,7 @@ path; a failure leaves the old descriptor in place.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -72,6 +73,8 @@ class FileDriver(Driver):
         self._locking = options.get("locking", "auto") != "off"
         if options.get("pr-manager") is not None:
             raise QmpError(wording.no_pr_manager(options["pr-manager"]))
+        if self.graph.static_auto_read_only and flags.auto_read_only:
+            self._settle()
         self._mode = _mode(flags, 0)
         self.fd = self._open(self._mode)
         try:
@@ -81,6 +84,20 @@ class FileDriver(Driver):
             os.close(self.fd)
             self.fd = -1
             raise
+
+    def _settle(self) -> None:
+        """Decide for ever how the file is open, as QEMU 3.1 did."""
+        node = self.node
+        node.flags.auto_read_only = False
+        for options in (node.options.explicit, node.options.effective):
+            options["auto-read-only"] = False
+        if node.flags.read_only:
+            return
+        try:
+            os.close(self.graph.storage.open(self.path, os.O_RDWR))
+        except OSError as error:
+            if error.errno in {errno.EACCES, errno.EROFS}:
+                node.flags.read_only = node.options.effective["read-only"] = True
 
     def _open(self, mode: int) -> int:
         try:

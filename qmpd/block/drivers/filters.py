@@ -11,6 +11,8 @@ from qmpd.block.transaction import Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from qmpd.block.graph import Graph
     from qmpd.block.node import Edge
     from qmpd.block.options import Flags
@@ -20,6 +22,7 @@ class JobFilter(Driver):
     """Sees everything as the filtered node below does; cannot be opened by a user."""
 
     is_filter = True
+    borrows_name = True
 
     def _below(self) -> Driver:
         return self.node.children["backing"].child.driver
@@ -35,6 +38,10 @@ class JobFilter(Driver):
     def flush(self) -> None:
         """Flush below."""
         self._below().flush()
+
+    def describe(self, info: dict[str, Any]) -> None:
+        """What the node below says."""
+        self.describe_through(self._below(), info)
 
     def extent(self, offset: int, length: int) -> Extent:
         """Nothing is held here."""

@@ -115,6 +115,10 @@ class RawDriver(Driver):
         """What the file says."""
         return self._file.driver.extent(offset + self._offset, length)
 
+    def describe(self, info: dict[str, Any]) -> None:
+        """What the file says."""
+        self.describe_through(self._file.driver, info)
+
     def write_targets(self, offset: int, length: int) -> WriteTargets | None:
         """The file's places, counted from the window's start."""
         targets = self._file.driver.write_targets(offset + self._offset, length)

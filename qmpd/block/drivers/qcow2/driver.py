@@ -263,6 +263,8 @@ class Qcow2Driver(Driver):
         image = self.image
         info["dirty-flag"] = image.dirty
         info["cluster-size"] = image.cluster_size
+        if image.snapshots:
+            info["snapshots"] = [snapshot.info for snapshot in image.snapshots]
         data: dict[str, Any] = {"compat": "0.10", "refcount-bits": image.refcount_bits}
         if image.version >= 3:
             data = {

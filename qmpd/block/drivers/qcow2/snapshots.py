@@ -1,4 +1,4 @@
-"""The snapshot table, as far as refcounts depend on it (qcow2 spec, "Snapshots")."""
+"""The snapshot table: what refcounts depend on, and what queries show (qcow2 spec, "Snapshots")."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from qmpd.block.drivers.qcow2.header import Header
     from qmpd.block.drivers.qcow2.types import ByteFile
 
@@ -19,13 +21,14 @@ _MAX_EXTRA_DATA = 1024
 
 
 class Snapshot:
-    """One internal snapshot: where its L1 table is and how many entries it has."""
+    """One internal snapshot: where its L1 table is, and how it is described in queries."""
 
-    __slots__ = ("l1_entries", "l1_offset")
+    __slots__ = ("info", "l1_entries", "l1_offset")
 
-    def __init__(self, l1_offset: int, l1_entries: int) -> None:
+    def __init__(self, l1_offset: int, l1_entries: int, info: dict[str, Any]) -> None:
         self.l1_offset = l1_offset
         self.l1_entries = l1_entries
+        self.info = info
 
 
 def read_snapshots(header: Header, file: ByteFile) -> tuple[list[Snapshot], int]:
@@ -45,6 +48,34 @@ def read_snapshots(header: Header, file: ByteFile) -> tuple[list[Snapshot], int]
         extra = fields[8]
         if extra > _MAX_EXTRA_DATA:
             raise QmpError(wording.snapshot_extra_data(number))
-        position += _ENTRY.size + extra + id_size + name_size
-        found.append(Snapshot(l1_offset, l1_entries))
+        position += _ENTRY.size
+        try:
+            rest = file.pread(position, extra + id_size + name_size)
+        except OSError as error:
+            reason = wording.failed(wording.SNAPSHOTS_UNREADABLE, str(error.strerror))
+            raise QmpError(reason) from None
+        position += len(rest)
+        info = _describe(fields, rest[:extra], rest[extra:])
+        found.append(Snapshot(l1_offset, l1_entries, info))
     return found, position - header.snapshots_offset
+
+
+def _describe(fields: tuple[int, ...], extra: bytes, names: bytes) -> dict[str, Any]:
+    """A snapshot as queries show it."""
+    _, _, id_size, _, date_sec, date_nsec, clock, state_size, _ = fields
+    if len(extra) >= 8:
+        state_size = int.from_bytes(extra[:8], "big")
+    info: dict[str, Any] = {
+        "id": names[:id_size].decode("utf-8", "surrogateescape"),
+        "name": names[id_size:].decode("utf-8", "surrogateescape"),
+        "vm-state-size": state_size,
+        "date-sec": date_sec,
+        "date-nsec": date_nsec,
+        "vm-clock-sec": clock // 1_000_000_000,
+        "vm-clock-nsec": clock % 1_000_000_000,
+    }
+    if len(extra) >= 24:
+        count = int.from_bytes(extra[16:24], "big")
+        if count != (1 << 64) - 1:
+            info["icount"] = count
+    return info
