@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROGRAM = "qmpd"
+SUBCOMMANDS = {
+    "show": "qmpd.show.command",
+}
+"""First words that are no options: the module whose ``main(arguments)`` returns the status."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Whatever is wrong at the start is one line on standard error and status 1.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in SUBCOMMANDS:
+        return _subcommand(words)
     try:
         line = CommandLine(words)
         for warning in line.warnings:
@@ -36,6 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 1
     return 0
+
+
+def _subcommand(words: Sequence[str]) -> int:
+    from importlib import import_module
+
+    status: int = import_module(SUBCOMMANDS[words[0]]).main(words[1:])
+    return status
 
 
 def _say(text: str, *, plain: bool = False) -> None:

@@ -214,13 +214,12 @@ class _Placing:
             x += width + self._gap(column)
 
     def _gap(self, column: int) -> float:
-        """Room for the labels right of a column; 0 is also where arrows enter column 1."""
-        edges = [edge for entering in self._ports.values() for edge in entering]
-        edges += self._tree
+        """Room right of a column for the labels that stand there, beside their targets."""
         widths = [
             label_width(edge)
-            for edge in edges
-            if column in (self._columns.get(edge.parent, 0), self._columns[edge.child] - 1)
+            for edge in self._picture.edges
+            if edge.child in self._columns
+            and column == self._columns[edge.child] - (not self._back(edge))
         ]
         return max(widths, default=0.0) + BEND
 
