@@ -68,11 +68,22 @@ class Blocker:
         self.allowed = allowed
 
 
+class DirtyBitmap:
+    """What a job still has to copy from a node, as queries show it; sizes in bytes."""
+
+    __slots__ = ("count", "granularity")
+
+    def __init__(self, granularity: int) -> None:
+        self.granularity = granularity
+        self.count = 0
+
+
 class Node(Parent):
     """One block node: a driver with options, flags, children and parents."""
 
     __slots__ = (
         "blockers",
+        "dirty_bitmaps",
         "driver",
         "flags",
         "height",
@@ -104,6 +115,7 @@ class Node(Parent):
         """Holders that keep the node alive without an edge (jobs)."""
         self.blockers: list[Blocker] = []
         """Newest first."""
+        self.dirty_bitmaps: list[DirtyBitmap] = []
         self.serial = 0
         self.height = 0
         """Greater than that of every child."""

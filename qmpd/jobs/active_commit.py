@@ -14,15 +14,16 @@ from qmpd.block.chain import allocated_above, chain
 from qmpd.block.driver import ZERO
 from qmpd.block.drivers.filters import MirrorTop, insert_filter, remove_filter, replace_node
 from qmpd.block.graph import refresh_loosely
+from qmpd.block.node import DirtyBitmap
 from qmpd.block.reopen import set_read_only
 from qmpd.errors import QmpError
 from qmpd.jobs import states
 from qmpd.jobs.blockjob import BATCH, CHUNK, BlockJob, Copied, as_errno, copy_step
-from qmpd.jobs.job import WAIT, Sleep, Work
+from qmpd.jobs.job import WAIT, Sleep, Wait, Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from typing import Any
 
     from qmpd.block.graph import Graph
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 def _nothing() -> None:
     pass
 
+
+BUFFER = 10 << 20
+"""Bytes of one contiguous dirty run that are copied before the rate limit is asked."""
 
 MIN_GRANULARITY, MAX_GRANULARITY = 4096, 65536
 
@@ -100,12 +104,15 @@ class ActiveCommitJob(BlockJob):
             self.check_speed()
             self._hold_target(source, base)
         except QmpError:
+            flt = self.filter
+            flt.references += 1  # dismissing the job must not take it away before its time
             self.unfreeze()
             self._drop_target()
             if created:
                 self.manager.forget(self)
             self._stop_filter()
-            remove_filter(self.graph, self.filter)
+            flt.references -= 1
+            remove_filter(self.graph, flt)
             raise
 
     def _hold_target(self, source: Node, base: Node) -> None:
@@ -151,28 +158,42 @@ class ActiveCommitJob(BlockJob):
 
     def _copy_all(self, size: int) -> Run:
         granule = self._granularity()
+        bitmap = DirtyBitmap(granule)
+        self.source.dirty_bitmaps.append(bitmap)
         dirty: list[tuple[int, int]] = yield Work(lambda: self._find_dirty(size, granule))
-        self.total = sum(length for _, length in dirty)
-        delay = 0
+        bitmap.count = self.total = sum(length for _, length in dirty)
+        yield Sleep(0)
         for start, length in dirty:
-            offset = start
-            while offset < start + length:
-                yield Sleep(delay)
-                if self.must_end():
+            offset, end = start, start + length
+            while offset < end and not self.must_end():
+                stop = min(end, offset + (CHUNK if self.manager.stepwise else BUFFER))
+                copied = yield from self._copy_run(bitmap, offset, stop)
+                if self.code:
                     return
-                small = self.rate.speed or self.manager.stepwise
-                limit = min(CHUNK if small else BATCH, start + length - offset)
-                result: Copied = yield Work(self._copy(offset, limit))
-                delay = 0
-                if result.error:
-                    if self.error_action(result.operation, result.error) == "report":
-                        self.fail(result.error)
-                        return
-                    continue
-                offset += result.size
-                self.current += result.size
-                if result.copied:
-                    delay = self.rate.delay(self.manager.scheduler.now(), result.size)
+                offset = stop
+                # Only after a whole run, and even after the last one (observed on QEMU 7.2).
+                delay = self.rate.delay(self.manager.scheduler.now(), copied) if copied else 0
+                yield Sleep(delay)
+
+    def _copy_run(
+        self, bitmap: DirtyBitmap, offset: int, end: int
+    ) -> Generator[Sleep | Work | Wait, Any, int]:
+        """Copy a contiguous dirty run; returns how many bytes the rate limit is to count."""
+        copied = 0
+        while offset < end and not self.must_end():
+            result: Copied = yield Work(self._copy(offset, min(BATCH, end - offset)))
+            if result.error:
+                if self.error_action(result.operation, result.error) == "report":
+                    self.fail(result.error)
+                    break
+                yield Sleep(0)
+                continue
+            offset += result.size
+            self.current += result.size
+            bitmap.count -= result.size
+            self.graph.generation += 1
+            copied += result.size if result.copied else 0
+        return copied
 
     def _granularity(self) -> int:
         image = getattr(self.base.driver, "image", None)
@@ -240,6 +261,7 @@ class ActiveCommitJob(BlockJob):
         flt, self.filter = self.filter, None
         if flt is None:
             return 0
+        self.source.dirty_bitmaps.clear()
         code = 0
         self.unfreeze()
         self._drop_target()

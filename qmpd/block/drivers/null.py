@@ -49,8 +49,8 @@ class NullCo(Driver):
         return ()
 
     def length(self) -> int:
-        """The size, rounded down to sectors as the original counts it."""
-        return self._size & ~511
+        """The size, rounded up to sectors."""
+        return (self._size + 511) & ~511
 
     def pread(self, offset: int, length: int) -> bytes:
         """Zeros."""

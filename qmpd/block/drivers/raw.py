@@ -79,7 +79,7 @@ class RawDriver(Driver):
         """The window's size, or what is left of the file behind ``offset``."""
         if self._size >= 0:
             return self._size
-        return max(self._file.driver.length() - self._offset, 0)
+        return (max(self._file.driver.length() - self._offset, 0) + 511) & ~511
 
     def pread(self, offset: int, length: int) -> bytes:
         """Read from the file, zero-padded behind the end of the window."""
