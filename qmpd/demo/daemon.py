@@ -48,7 +48,7 @@ def _is_left_behind(path: Path) -> bool:
     if not path.is_socket():
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
+        probe.settimeout(1)  # a full backlog is somebody who listens
         return probe.connect_ex(str(path)) == errno.ECONNREFUSED
 
 
