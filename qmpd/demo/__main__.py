@@ -85,7 +85,7 @@ def _serve(screen: Screen, path: Path) -> int:
         if status == 0:
             screen.say("qmpd was told to quit")
             return 0
-        raise DaemonError(f"qmpd ended with status {status}: {daemon.complaint()}")
+        raise DaemonError(f"qmpd hung up{daemon.last_words()}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PATIENCE = 10.0
 """Seconds that the child may take to end once it has been told to."""
 
+_REST = 1.0
+"""Seconds between a child's last byte and its end."""
+
 
 class DaemonError(RuntimeError):
     """The child could not be started, or ended too early; the text is for people."""
@@ -139,7 +142,11 @@ class Daemon:
         except subprocess.TimeoutExpired as error:
             raise DaemonError(f"qmpd (pid {self.pid}) did not end in {seconds} s") from error
 
-    def complaint(self) -> str:
-        """Return the last line the child wrote to standard error."""
+    def last_words(self) -> str:
+        """Return how the child ended, as the rest of a sentence; nothing if it runs."""
+        try:
+            status = self._child.wait(_REST)
+        except subprocess.TimeoutExpired:
+            return ""
         lines = self._log.read_text(errors="replace").splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return f"; it ended with status {status}: {lines[-1] if lines else 'no word of why'}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qmpd.demo import report
-from qmpd.demo.client import Client, Line
+from qmpd.demo.client import Client, ConversationError, Line
 from qmpd.demo.daemon import PATIENCE, Daemon
 from qmpd.demo.observe import Snapshot, look
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NEGOTIATE = {"execute": "qmp_capabilities", "id": "libvirt-1"}
-FINALIZE = {"execute": "job-finalize", "arguments": {"id": report.JOB}}
 DISMISS = {"execute": "job-dismiss", "arguments": {"id": report.JOB}, "id": "libvirt-20"}
 QUIT = {"execute": "quit", "id": "libvirt-21"}
 
@@ -55,9 +55,7 @@ def tell() -> Outcome:
     """
     pending = _stop_at_pending()
     start = time.monotonic()
-    with Daemon() as daemon, Client(daemon.path, start) as client:
-        client.read()
-        client.execute(NEGOTIATE)
+    with _conversation(start) as (daemon, client):
         before = look(client, daemon.pid)
         client.execute(report.block_commit(auto_finalize=True))
         client.wait_status("concluded")
@@ -68,12 +66,22 @@ def tell() -> Outcome:
 
 
 def _stop_at_pending() -> Snapshot:
-    with Daemon() as daemon, Client(daemon.path) as client:
-        client.read()
-        client.execute(NEGOTIATE)
+    with _conversation() as (daemon, client):
         client.execute(report.block_commit(auto_finalize=False))
         client.wait_status("pending")
         return look(client, daemon.pid)
+
+
+@contextmanager
+def _conversation(start: float | None = None) -> Iterator[tuple[Daemon, Client]]:
+    """Start a daemon and negotiate; whatever goes wrong is told with the daemon's last words."""
+    with Daemon() as daemon, Client(daemon.path, start) as client:
+        try:
+            client.read()
+            client.execute(NEGOTIATE)
+            yield daemon, client
+        except ConversationError as error:
+            raise ConversationError(f"{error}{daemon.last_words()}") from error
 
 
 def commit_events(log: list[Line]) -> tuple[str, ...]:

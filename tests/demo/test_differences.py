@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from qmpd.demo.client import ConversationError
+from qmpd.demo import report
+from qmpd.demo.client import Client, ConversationError
 from qmpd.demo.daemon import Daemon, DaemonError
 from qmpd.demo.observe import Storage
 from qmpd.demo.story import commit_events, differences, tell
@@ -62,8 +63,6 @@ def test_the_clock_never_runs_backwards(outcome):
 
 
 def test_a_refused_request_tells_why():
-    from qmpd.demo.client import Client
-
     with Daemon() as daemon, Client(daemon.path) as client:
         client.read()
         with pytest.raises(ConversationError, match="Expecting capabilities negotiation"):
@@ -72,13 +71,17 @@ def test_a_refused_request_tells_why():
 
 def test_a_daemon_that_dies_is_noticed():
     """The listening socket goes with the daemon, so its client is told."""
-    from qmpd.demo.client import Client
-
     with Daemon() as daemon, Client(daemon.path) as client:
         client.read()
         daemon._child.kill()
         with pytest.raises(ConversationError, match="hung up"):
             client.read()
+
+
+def test_a_daemon_that_cannot_start_tells_why(monkeypatch):
+    monkeypatch.setattr(report, "SCENARIO", "nonsense = true")
+    with pytest.raises(ConversationError, match="ended with status 1: .*unknown key 'nonsense'"):
+        tell()
 
 
 def test_a_place_where_nobody_can_listen_is_named(tmp_path):
