@@ -80,7 +80,7 @@ def test_a_daemon_that_dies_is_noticed():
 
 def test_a_daemon_that_cannot_start_tells_why(monkeypatch):
     monkeypatch.setattr(report, "SCENARIO", "nonsense = true")
-    with pytest.raises(ConversationError, match="ended with status 1: .*unknown key 'nonsense'"):
+    with pytest.raises(ConversationError, match=r"ended with status 1: .*unknown key 'nonsense'"):
         tell()
 
 
