@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from qmpd.options.argv import CommandLine
     from qmpd.options.chardev import Chardev as ChardevOption
     from qmpd.options.readers import Option
+    from qmpd.scenario import Scenario
     from qmpd.storage.host import Storage
 
 
@@ -29,14 +30,11 @@ def build(line: CommandLine) -> Machine:
     Raises:
         OptionError: one of them cannot be done; nothing is left open.
     """
-    machine = Machine(
-        program=line.program,
-        storage=_storage(line),
-        name=line.name or "",
-        paused=line.stopped,
-        lab=line.lab,
-    )
+    scenario = _scenario(line)
+    machine = _machine(line, scenario)
     try:
+        if scenario is not None:
+            _pull_levers(line, scenario, machine)
         _Builder(machine).run(line)
     except BaseException:
         machine.close()
@@ -44,14 +42,43 @@ def build(line: CommandLine) -> Machine:
     return machine
 
 
-def _storage(line: CommandLine) -> Storage | None:
+def _machine(line: CommandLine, scenario: Scenario | None) -> Machine:
+    try:
+        return Machine(
+            program=line.program,
+            storage=_storage(line, scenario),
+            name=line.name or "",
+            paused=line.stopped,
+            lab=line.lab,
+            profile=line.profile,
+        )
+    except QmpError as error:
+        raise OptionError(f"--profile: {error.desc}") from error
+
+
+def _scenario(line: CommandLine) -> Scenario | None:
     if line.scenario is None and line.storage == "host":
         return None
     from qmpd.scenario import Scenario, load
 
     try:
-        scenario = load(line.scenario) if line.scenario is not None else Scenario()
+        return load(line.scenario) if line.scenario is not None else Scenario()
+    except QmpError as error:
+        raise OptionError(f"--scenario {line.scenario}: {error.desc}") from error
+
+
+def _storage(line: CommandLine, scenario: Scenario | None) -> Storage | None:
+    if scenario is None:
+        return None
+    try:
         return scenario.storage(line.storage)
+    except QmpError as error:
+        raise OptionError(f"--scenario {line.scenario}: {error.desc}") from error
+
+
+def _pull_levers(line: CommandLine, scenario: Scenario, machine: Machine) -> None:
+    try:
+        scenario.pull_levers(machine)
     except QmpError as error:
         raise OptionError(f"--scenario {line.scenario}: {error.desc}") from error
 
@@ -86,6 +113,8 @@ class _Builder:
         self._chardevs[option.value.id] = option
 
     def _blockdev(self, option: Option) -> None:
+        if self._machine.profile is not None:
+            self._machine.profile.check_definition(option.value)
         add_node(self._machine.graph, option.value)
 
     def _mon(self, option: Option) -> None:

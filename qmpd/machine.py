@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from qmpd.commands.dispatch import Encoded
     from qmpd.commands.queries import FlatReport
     from qmpd.lab.levers import Levers
+    from qmpd.lab.profile import Profile
     from qmpd.monitor.chardev import Chardev
     from qmpd.storage.host import Storage
 
@@ -53,6 +54,14 @@ class Device:
         return self.user.name
 
 
+def _find_profile(name: str | None) -> Profile | None:
+    if name is None:
+        return None
+    from qmpd.lab.profile import find
+
+    return find(name)
+
+
 def _random_digits() -> Iterator[int]:
     while True:
         yield os.urandom(1)[0] % 100
@@ -68,6 +77,10 @@ class Machine:
         paused: start as with ``-S``.
         digits: the two digits behind generated node names.
         lab: have levers, and the commands that pull them.
+        profile: which QEMU to play (``docs/profiles.md``); 7.2 by default.
+
+    Raises:
+        QmpError: there is no profile of that name.
     """
 
     def __init__(
@@ -79,10 +92,12 @@ class Machine:
         paused: bool = False,
         digits: Iterator[int] | None = None,
         lab: bool = False,
+        profile: str | None = None,
     ) -> None:
         self.program = program
         self.name = name
-        self.version = VERSION
+        self.profile = _find_profile(profile)
+        self.version = VERSION if self.profile is None else self.profile.version
         self.encoded_version: Encoded | None = None
         self.encoded_schema: Encoded | None = None
         self.flat_report: FlatReport | None = None
@@ -100,6 +115,9 @@ class Machine:
         self.graph.tell = self._tell
         self.graph.levers = self.jobs.levers = self.levers
         self.jobs.die = self.die
+        if self.profile is not None:
+            self.graph.static_auto_read_only = self.profile.static_auto_read_only
+            self.jobs.nested_update_aborts = self.profile.nested_update_aborts
         if self.levers is not None:
             self.storage.policy.hooks.append(self._note_open)
         self.monitors: list[Monitor] = []
@@ -174,8 +192,19 @@ class Machine:
             return
         self._quitting = True
         if self.program == SYSTEM:
-            self.emit("SHUTDOWN", {"guest": False, "reason": reason})
+            self._tell_shutdown({"guest": False, "reason": reason})
         self.scheduler.call_soon(self._cancel_jobs)
+
+    def _tell_shutdown(self, data: dict[str, Any]) -> None:
+        profile = self.profile
+        if profile is None:
+            self.emit("SHUTDOWN", data)
+            return
+        told = profile.event("SHUTDOWN", data)
+        if profile.reply_first:
+            self.dispatcher.later(lambda: self.emit("SHUTDOWN", told))
+        else:
+            self.emit("SHUTDOWN", told)
 
     def _cancel_jobs(self) -> None:
         self.jobs.cancel_all(self._ended)
@@ -190,6 +219,7 @@ class Machine:
             return
         self._closed = True
         self.jobs.close()
+        self.scheduler.close()  # its worker must not write to descriptors that are closed
         for monitor in self.monitors:
             if monitor.connection is not None:
                 monitor.connection.flush()
