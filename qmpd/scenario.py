@@ -1,4 +1,4 @@
-"""A run's images and who may write them, described in a TOML file.
+"""A run's images, who may write them, and levers pulled beforehand, in a TOML file.
 
 ::
 
@@ -15,6 +15,10 @@
     backing-format = "qcow2"
     data = [{ offset = "1M", length = "64k", pattern = 0x5a }]
     writable = false            # refuse to open it for writing, as sVirt would
+
+    [[lever]]                   # with --lab: done before the first option is
+    command = "x-qmpd-hold"
+    arguments = { job = "commit0", before = "pending" }
 
 With storage on the host only ``path``, ``readable`` and ``writable`` count: files are as
 they are there.
@@ -33,6 +37,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from qmpd.machine import Machine
     from qmpd.storage.host import Storage
 
 DEFAULT_SIZE = 64 << 20
@@ -98,7 +103,42 @@ _IMAGE_KEYS = frozenset(
         "data",
     )
 )
-_TOP_KEYS = frozenset(("on-demand", "default", "image"))
+_TOP_KEYS = frozenset(("on-demand", "default", "image", "lever"))
+_LEVER_KEYS = frozenset(("command", "arguments"))
+
+
+class Lever:
+    """A command of the lab with its arguments, as a client would send them."""
+
+    __slots__ = ("arguments", "command")
+
+    def __init__(self, entry: dict[str, Any]) -> None:
+        if "command" not in entry:
+            raise QmpError("a lever needs a command")
+        self.command = str(entry["command"])
+        _check_keys(f"lever '{self.command}': ", entry, _LEVER_KEYS)
+        self.arguments: dict[str, Any] = entry.get("arguments", {})
+        if not isinstance(self.arguments, dict):
+            raise QmpError(f"lever '{self.command}': 'arguments' is no table")
+
+    def pull(self, machine: Machine) -> None:
+        """Do what the command does.
+
+        Raises:
+            QmpError: the lab has no such command, or it refuses the arguments.
+        """
+        from qmpd.schema.visitor import keywords, visit_arguments
+
+        handler = machine.dispatcher.commands.get(self.command)
+        if handler is None or not self.command.startswith("x-qmpd-"):
+            raise QmpError(f"there is no lever '{self.command}'")
+        try:
+            visited = visit_arguments(self.command, self.arguments)
+            handler.load()(machine, **keywords(self.command, visited))
+        except QmpError as error:
+            raise QmpError(f"lever '{self.command}': {error.desc}") from error
+        if machine.levers is not None:
+            machine.levers.note_pull(self.command, self.arguments)
 
 
 class Scenario:
@@ -110,7 +150,8 @@ class Scenario:
         self._default: dict[str, Any] = content.get("default", {})
         _check_keys("default: ", self._default, _IMAGE_KEYS - {"path"})
         self._on_demand = bool(content.get("on-demand", False))
-        self.images = [self._spec(entry) for entry in content.get("image", [])]
+        self.images = [self._spec(entry) for entry in _tables(content, "image")]
+        self.levers = [Lever(entry) for entry in _tables(content, "lever")]
 
     def _spec(self, entry: dict[str, Any]) -> ImageSpec:
         if "path" not in entry:
@@ -138,6 +179,17 @@ class Scenario:
             if not spec.writable:
                 policy.deny_write(spec.path)
         return storage
+
+    def pull_levers(self, machine: Machine) -> None:
+        """Pull all levers, in their order.
+
+        Raises:
+            QmpError: the machine has no lab, or a lever cannot be pulled.
+        """
+        if self.levers and machine.levers is None:
+            raise QmpError("[[lever]] needs --lab")
+        for lever in self.levers:
+            lever.pull(machine)
 
     def _memory(self, policy: AccessPolicy) -> MemoryStorage:
         storage = MemoryStorage(policy)
@@ -231,6 +283,13 @@ def _check_keys(where: str, given: dict[str, Any], known: frozenset[str]) -> Non
     unknown = sorted(set(given) - known)
     if unknown:
         raise QmpError(f"{where}unknown key '{unknown[0]}'")
+
+
+def _tables(content: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found = content.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise QmpError(f"'{name}' is to be written as [[{name}]]")
+    return found
 
 
 def load(path: str) -> Scenario:
