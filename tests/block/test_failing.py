@@ -15,13 +15,6 @@ from tests.machine.world import World
 CHAIN = ["c0", "c1", "c2", "c3"]
 
 
-NO_PARENTS = pytest.mark.xfail(
-    strict=True,
-    reason="active_commit.py _take_hold(): remove_nodes() collects a filter without parents, then"
-    " remove_filter() raises KeyError: the base stays writable and the job's error is lost",
-)
-
-
 def images():
     world = World()
     world.images(CHAIN)
@@ -222,13 +215,13 @@ def replace(world):
         ("open", implicit, commit_from_implicit, 1),
         ("after-check", implicit, commit_from_implicit, 1),
         ("open", separate, commit_active, 1),
-        pytest.param("check", separate, commit_active, 1, marks=NO_PARENTS),
+        ("check", separate, commit_active, 1),
         ("check", with_device, commit_active, 1),
         ("check", with_device, commit, 1),
-        pytest.param("after-check", separate, commit_active, 1, marks=NO_PARENTS),
+        ("after-check", separate, commit_active, 1),
         ("after-check", with_device, commit_active, 1),
         ("after-check", with_device, commit, 1),
-        pytest.param("take-lock", separate, commit_active, 2, marks=NO_PARENTS),
+        ("take-lock", separate, commit_active, 2),
         ("take-lock", with_device, commit_active, 2),
         ("take-lock", with_device, commit, 3),
         ("check", separate, filter_in, 1),
@@ -283,7 +276,6 @@ def test_a_commit_that_is_refused(prepare, arguments, text, build, top):
     world.close()
 
 
-@NO_PARENTS
 def test_an_active_commit_that_is_refused_without_a_device():
     """The shortest way there: a negative speed, and nobody on the active layer."""
     world = separate()

@@ -179,12 +179,6 @@ def test_a_deep_chain(build, where):
     assert descriptors() == start
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="opening.py implicit_backing(): while the backing file is missing Names calls the node"
-    " overridden, so that its exact name is empty: relative names are opened from the working"
-    " directory",
-)
 def test_relative_names_are_relative_to_the_image():
     """A header's name is looked up beside the image that has it, in each layer anew."""
     world = World()

@@ -133,11 +133,6 @@ class Commands(RuleBasedStateMachine):
             node = node.filtered or node.backing
         return found
 
-    def known_defect(self, device):
-        """tests/block/test_failing.py NO_PARENTS: remove this with those marks."""
-        node = self.world.graph.nodes.get(device)
-        return node is not None and not node.parents
-
     @rule(
         device=names,
         top=st.integers(0, 3),
@@ -153,8 +148,6 @@ class Commands(RuleBasedStateMachine):
         arguments = {"job_id": job, "device": device, "speed": speed}
         arguments["top_node"] = layers[top % len(layers)]
         arguments["base_node"] = layers[-1 - base % len(layers)]
-        if arguments["top_node"] == device and self.known_defect(device):
-            return
         if flt is not None:
             arguments["filter_node_name"] = flt
         self.command("block-commit", auto_finalize=finalize, auto_dismiss=dismiss, **arguments)

@@ -223,11 +223,6 @@ def test_a_client_that_reads_no_events_is_disconnected(start):
         client.close()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="connection.py send_event(): the limit for events counts a long reply as well, so that"
-    " a client that asked for more than 8 MiB is disconnected by the next event",
-)
 def test_a_long_reply_does_not_count_as_unread_events(start):
     """An event during a reply of many megabytes comes after it."""
     _, busy, slow, job = events_daemon(start)
