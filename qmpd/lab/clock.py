@@ -66,6 +66,12 @@ class SteppedClock:
                 timer.action()
         self._now = target
 
+    def next_due(self) -> int | None:
+        """Nanoseconds until the next timer, None if none waits."""
+        while self._timers and self._timers[0][2].cancelled:
+            heappop(self._timers)
+        return max(self._timers[0][0] - self._now, 0) if self._timers else None
+
     @property
     def pending(self) -> int:
         """How many timers wait."""

@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import socket
-import tempfile
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,9 @@ from qmpd.storage.policy import AccessPolicy
 from qmpd.testing.client import CommandError, DaemonGoneError
 from qmpd.testing.expect import tail
 from qmpd.testing.images import make_chain
+from qmpd.testing.mortal import Death, MortalLoop, survive
 from qmpd.testing.pulls import has_reached
-from qmpd.testing.settings import complete, node_words
+from qmpd.testing.settings import complete, make_folder, node_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from qmpd.testing.images import Chain, Extents, Size
     from qmpd.testing.settings import Settings
 
+MS = 1_000_000
 ROUNDS = 4
 """Rounds of the loop without work after which a machine is considered at rest."""
 FOLDER_IN_RAM = "/images"
@@ -71,7 +72,7 @@ class Core:
         settings = complete(settings)
         self.loop = loop
         self.dead = False
-        self.folder = tempfile.mkdtemp(prefix="qmpd-")
+        self.folder = make_folder(settings)
         self.path = os.path.join(self.folder, "qmp.sock")
         self.memory = MemoryStorage(AccessPolicy()) if settings["storage"] == "memory" else None
         self.control, far = socket.socketpair()
@@ -92,7 +93,7 @@ class Core:
         _define(machine, CommandLine(node_words(settings)))
         machine.add_monitor(_Pair(far)).private = True
         machine.add_monitor(SocketServer(path=self.path))
-        attach(machine, self.loop)
+        attach(machine, MortalLoop(self.loop))  # type: ignore[arg-type]  # has all that is used
 
     @property
     def levers(self) -> Levers:
@@ -119,6 +120,7 @@ class Core:
     def _died(self) -> None:
         self.dead = True
         self.levers.journal.add("lever", action="died")
+        raise Death
 
     # --- levers ------------------------------------------------------------------------
 
@@ -142,7 +144,8 @@ class Core:
                 future.set_exception(CommandError(command, said))
 
         self.levers.note_pull(command, arguments)
-        self.machine.dispatcher.submit(Request(command, arguments), done)
+        if not survive(self.machine.dispatcher.submit, Request(command, arguments), done):
+            raise DaemonGoneError(f"the daemon died of {command}")
         return await future
 
     async def settle(self) -> None:
@@ -156,6 +159,24 @@ class Core:
                 rest: asyncio.Future[None] = self.loop.create_future()
                 self.machine.jobs.when_quiet(lambda rest=rest: rest.set_result(None))  # type: ignore[misc]  # bound at once
                 await rest
+
+    async def advance(self, ms: int) -> None:
+        """Move the stepped clock from timer to timer, and let the machine rest at each.
+
+        Raises:
+            CommandError: the clock is the real one.
+        """
+        await self.settle()
+        await self.pull("x-qmpd-advance", {"ms": 0})  # complains of a real clock
+        left = ms * MS
+        while (clock := self.machine.scheduler.clock) is not None:
+            due = clock.next_due()
+            step = left if due is None else min(due, left)
+            survive(clock.advance, step)
+            left -= step
+            await self.settle()
+            if not left or self.dead:
+                return
 
     # --- waiting -----------------------------------------------------------------------
 

@@ -32,6 +32,10 @@ class ExpectationError(AssertionError):
     """The client did something else than the test expects, or left something behind."""
 
 
+def _python_name(member: str) -> str:
+    return "class_" if member == "class" else member.replace("-", "_")
+
+
 class Happened:
     """One thing that the client under test did or heard."""
 
@@ -63,7 +67,7 @@ class Expectation:
 
     def __repr__(self) -> str:
         """As the test wrote it."""
-        given = [f"{name.replace('-', '_')}={value!r}" for name, value in self.members.items()]
+        given = [f"{_python_name(name)}={value!r}" for name, value in self.members.items()]
         return f"{_CALLS[self.kind]}({', '.join([repr(self.name), *given])})"
 
     def differences(self, happened: Happened) -> list[str]:
@@ -294,7 +298,7 @@ def _missing(step: Expectation, strangers: list[Happened]) -> str:
         names = {event.name for event in strangers if event.kind == step.kind}
         close = get_close_matches(step.name, names, 1)
         if close:
-            lines.append(f"  there was {close[0]!r} instead")
+            lines.append(f"  nearest name: {close[0]!r}")
     return "\n".join(lines)
 
 

@@ -125,10 +125,8 @@ class QmpdInLoop(AsyncLevers, Expecting):
         await self.settle()
 
     async def advance(self, ms: int) -> None:
-        """Move a stepped clock by milliseconds, and wait for what that sets off."""
-        await self.settle()
-        await super().advance(ms)
-        await self.settle()
+        """Move a stepped clock by milliseconds, and wait at each timer for what it sets off."""
+        await self._running.advance(ms)
 
     async def wait_for(self, job: str, status: Status, *, within: float = 10.0) -> None:
         """Wait until ``job`` is in ``status``, or has been."""

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +16,7 @@ from qmpd.testing.expect import ExpectationError, Expecting, tail
 from qmpd.testing.images import make_chain
 from qmpd.testing.levers import Levers
 from qmpd.testing.pulls import has_reached
-from qmpd.testing.settings import complete, node_words
+from qmpd.testing.settings import complete, make_folder, node_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from qmpd.testing.pulls import Status
     from qmpd.testing.settings import Settings
 
-RAM = "/dev/shm"  # noqa: S108 - a folder of its own is made below it
 PAUSE = 0.002
 """Seconds between questions while waiting."""
 MERCY = 5.0
@@ -79,8 +77,7 @@ class QmpdProcess(Levers, Expecting):
 
     def start(self) -> None:
         """Start the daemon; ``with`` does this."""
-        in_ram = self._settings["storage"] == "memory" and os.access(RAM, os.W_OK)
-        self._folder = tempfile.mkdtemp(prefix="qmpd-", dir=RAM if in_ram else None)
+        self._folder = make_folder(self._settings)
         self.path = os.path.join(self._folder, "qmp.sock")
         control = os.path.join(self._folder, "control.sock")
         listeners = [_listen(path) for path in (control, self.path)]

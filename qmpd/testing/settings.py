@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+RAM = "/dev/shm"  # noqa: S108 - a folder of its own is made below it
 
 
 class Settings(TypedDict, total=False):
@@ -47,6 +52,12 @@ def complete(settings: Settings) -> Settings:
         "clock": "real",
     }
     return {**defaults, **settings}
+
+
+def make_folder(settings: Settings) -> str:
+    """Make a folder for the daemon's socket and images, in RAM if they are to be there."""
+    in_ram = settings["storage"] == "memory" and os.access(RAM, os.W_OK)
+    return tempfile.mkdtemp(prefix="qmpd-", dir=RAM if in_ram else None)
 
 
 def node_words(settings: Settings) -> list[str]:

@@ -148,10 +148,8 @@ class QmpdThread(Levers, Expecting):
         self.settle()
 
     def advance(self, ms: int) -> None:
-        """Move a stepped clock by milliseconds, and wait for what that sets off."""
-        self.settle()
-        super().advance(ms)
-        self.settle()
+        """Move a stepped clock by milliseconds, and wait at each timer for what it sets off."""
+        self._there(self._running.advance(ms))
 
     def wait_for(self, job: str, status: Status, *, within: float = 10.0) -> None:
         """Wait until ``job`` is in ``status``, or has been."""

@@ -1,0 +1,58 @@
+"""Sudden death within a process: what the machine is doing stops there and then.
+
+A process that dies does not return from it. In a loop that others live in, too, the same
+is had by raising through whatever the machine does at that moment, and by catching that
+at every place where the loop calls the machine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+
+class Death(BaseException):  # noqa: N818 - no error: nothing may catch it on the way
+    """The machine has died."""
+
+
+def survive(action: Callable[..., Any], *args: Any) -> bool:
+    """Let the machine act; if it dies of it, life goes on here, and the result is False."""
+    try:
+        action(*args)
+    except Death:
+        return False
+    return True
+
+
+class MortalLoop:
+    """As much of an event loop as a machine uses; all its calls survive the machine's death."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.remove_reader = loop.remove_reader
+        self.remove_writer = loop.remove_writer
+
+    def add_reader(self, fd: int, action: Callable[..., Any], *args: Any) -> None:
+        """See asyncio."""
+        self._loop.add_reader(fd, survive, action, *args)
+
+    def add_writer(self, fd: int, action: Callable[..., Any], *args: Any) -> None:
+        """See asyncio."""
+        self._loop.add_writer(fd, survive, action, *args)
+
+    def call_soon(self, action: Callable[..., Any], *args: Any) -> asyncio.Handle:
+        """See asyncio."""
+        return self._loop.call_soon(survive, action, *args)
+
+    def call_soon_threadsafe(self, action: Callable[..., Any], *args: Any) -> asyncio.Handle:
+        """See asyncio."""
+        return self._loop.call_soon_threadsafe(survive, action, *args)
+
+    def call_later(
+        self, delay: float, action: Callable[..., Any], *args: Any
+    ) -> asyncio.TimerHandle:
+        """See asyncio."""
+        return self._loop.call_later(delay, survive, action, *args)
