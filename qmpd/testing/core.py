@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from qmpd.testing.expect import tail
 from qmpd.testing.images import make_chain
 from qmpd.testing.mortal import Death, MortalLoop, survive
 from qmpd.testing.pulls import has_reached
-from qmpd.testing.settings import complete, make_folder, node_words
+from qmpd.testing.settings import Folders, complete, node_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,15 +64,15 @@ class Core:
     Attributes:
         path: the socket for the client under test.
         control: the connected other end of the private monitor.
-        dead: whether a lever has killed the machine.
+        dead: whether the machine was killed by a lever, or quit.
     """
 
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         settings = complete(settings)
         self.loop = loop
         self.dead = False
-        self.folder = make_folder(settings)
-        self.path = os.path.join(self.folder, "qmp.sock")
+        self._folders = Folders(settings)
+        self.path = os.path.join(self._folders.socket, "qmp.sock")
         self.memory = MemoryStorage(AccessPolicy()) if settings["storage"] == "memory" else None
         self.control, far = socket.socketpair()
         self.machine = _make_machine(settings, self.memory)
@@ -88,6 +87,7 @@ class Core:
     def _set_up(self, settings: Settings, far: socket.socket) -> None:
         machine = self.machine
         machine.on_death = self._died
+        machine.on_quit = self._quit
         if settings["clock"] == "stepped":
             machine.scheduler.clock = SteppedClock()
         _define(machine, CommandLine(node_words(settings)))
@@ -121,6 +121,14 @@ class Core:
         self.dead = True
         self.levers.journal.add("lever", action="died")
         raise Death
+
+    def _quit(self) -> None:
+        for monitor in self.machine.monitors:
+            if monitor.connection is not None:
+                monitor.connection.flush()
+        self.dead = True
+        self.levers.journal.add("lever", action="quit")
+        self.machine.close()
 
     # --- levers ------------------------------------------------------------------------
 
@@ -231,7 +239,7 @@ class Core:
         define: bool,
     ) -> Chain:
         """Make images, and define their nodes."""
-        folder = self.folder if self.memory is None else FOLDER_IN_RAM
+        folder = self._folders.images if self.memory is None else FOLDER_IN_RAM
         chain = make_chain(self.memory, folder, names, size, data)
         if define:
             for definition in chain.definitions:
@@ -244,7 +252,7 @@ class Core:
         """Close everything that the machine has; images on disk are written back."""
         self.machine.close()
         self.machine.scheduler.close()  # a dead machine has left its worker behind
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._folders.remove()
 
 
 def _make_machine(settings: Settings, memory: MemoryStorage | None) -> Machine:

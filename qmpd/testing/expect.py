@@ -219,6 +219,7 @@ class Expecting:
         Raises:
             ExpectationError: says what differs, the nearest miss, and the journal's end.
         """
+        __tracebackhide__ = True
         if self.relaxed:
             return
         happened = list(understand(entries))

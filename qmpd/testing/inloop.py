@@ -88,6 +88,7 @@ class QmpdInLoop(AsyncLevers, Expecting):
         Raises:
             ExpectationError: says what differs.
         """
+        __tracebackhide__ = True
         self.check(self._running.entries(), self._running.jobs())
 
     async def connect(self) -> AsyncClient:
@@ -139,5 +140,5 @@ class QmpdInLoop(AsyncLevers, Expecting):
         await self._running.wait_until_held(job, before, within)
 
     async def wait_until_dead(self, *, within: float = 10.0) -> None:
-        """Wait until :meth:`die` has struck."""
+        """Wait until the daemon has died, or has quit."""
         await self._running.wait_until_dead(within)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Death(BaseException):  # noqa: N818 - no error: nothing may catch it on the way
+class Death(BaseException):
     """The machine has died."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -54,10 +55,24 @@ def complete(settings: Settings) -> Settings:
     return {**defaults, **settings}
 
 
-def make_folder(settings: Settings) -> str:
-    """Make a folder for the daemon's socket and images, in RAM if they are to be there."""
-    in_ram = settings["storage"] == "memory" and os.access(RAM, os.W_OK)
-    return tempfile.mkdtemp(prefix="qmpd-", dir=RAM if in_ram else None)
+class Folders:
+    """Where a daemon's socket and images are: folders of its own, which go when it goes.
+
+    The socket's is below a short path, since the kernel allows no more than 107 bytes; the
+    images' is the same if they are to be in RAM.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        ram = RAM if os.access(RAM, os.W_OK) else None
+        self.socket = tempfile.mkdtemp(prefix="qmpd-", dir=ram)
+        self.images = self.socket
+        if settings["storage"] == "host":
+            self.images = tempfile.mkdtemp(prefix="qmpd-")
+
+    def remove(self) -> None:
+        """Remove them and what is in them."""
+        for folder in {self.socket, self.images}:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def node_words(settings: Settings) -> list[str]:

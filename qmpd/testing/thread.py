@@ -118,6 +118,7 @@ class QmpdThread(Levers, Expecting):
         Raises:
             ExpectationError: says what differs.
         """
+        __tracebackhide__ = True
         self.check(*self._there(self._running.look()))
 
     def connect(self) -> Client:
@@ -162,5 +163,5 @@ class QmpdThread(Levers, Expecting):
         self._there(self._running.wait_until_held(job, before, within))
 
     def wait_until_dead(self, *, within: float = 10.0) -> None:
-        """Wait until :meth:`die` has struck."""
+        """Wait until the daemon has died, or has quit."""
         self._there(self._running.wait_until_dead(within))
