@@ -2,35 +2,18 @@
 
 import json
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from qmpd import scenario
 from qmpd.schema.compiled import COMMANDS, OBJECTS
-from tests.show.daemon import SECONDS, Puller, until
+from tests.show.daemon import Puller
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "lab.md").read_text()
 SESSIONS = re.findall(r"^```qmp\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-COMMAND_LINE = re.search(r"^```\n(qmpd .*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
 LEVERS = sorted(name for name in COMMANDS if name.startswith("x-qmpd-"))
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """The daemon of the page, its sockets in a folder of ours."""
-    words = shlex.split(COMMAND_LINE.replace("/tmp/", f"{tmp_path}/").replace("\\\n", " "))
-    child = subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, stderr=subprocess.DEVNULL)
-    try:
-        until((tmp_path / "lab.sock").exists)
-        yield tmp_path
-    finally:
-        child.terminate()
-        child.wait(SECONDS)
 
 
 class Session(Puller):
@@ -61,8 +44,8 @@ class Session(Puller):
 
 
 @pytest.mark.parametrize("text", SESSIONS)
-def test_a_session_goes_as_it_is_told(folder, text):
-    with Session(folder / "lab.sock") as session:
+def test_a_session_goes_as_it_is_told(lab_of_page, text):
+    with Session(lab_of_page / "lab.sock") as session:
         session.heard = []
         for line in text.splitlines():
             session.follow(line)
