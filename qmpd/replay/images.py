@@ -1,0 +1,90 @@
+"""Images for a conversation that nobody has the images of: empty ones, as the nodes want them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from qmpd.errors import QmpError
+from qmpd.options.argv import CommandLine
+from qmpd.options.errors import OptionError
+from qmpd.scenario import DEFAULT_SIZE, ImageSpec, make_image
+from qmpd.storage.memory import MemoryStorage
+from qmpd.storage.policy import AccessPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from qmpd.replay.messages import Conversation
+
+SIZE = DEFAULT_SIZE
+"""Bytes of every image."""
+_ADD = frozenset(("blockdev-add", "blockdev-reopen", "x-blockdev-reopen"))
+
+
+def storage_for(conversation: Conversation) -> MemoryStorage:
+    """Images in RAM that spring up as nodes open them, in the format of what lies above."""
+    specs = _Plan(definitions(conversation)).specs
+    storage = MemoryStorage(AccessPolicy())
+
+    def spring_up(path: str) -> None:
+        make_image(storage, specs.get(path) or ImageSpec(path, {"format": "raw", "size": SIZE}))
+
+    storage.on_demand = spring_up
+    return storage
+
+
+def definitions(conversation: Conversation) -> list[dict[str, Any]]:
+    """Every node that the command line or a request defines, as an object."""
+    found = [dict(value) for value in _on_command_line(conversation.words or [])]
+    for request in conversation.requests:
+        if request.command in _ADD:
+            options = request.arguments.get("options", [request.arguments])
+            found += [node for node in options if isinstance(node, dict)]
+    return found
+
+
+def _on_command_line(words: list[str]) -> Iterable[dict[str, Any]]:
+    for word, text in zip(words, words[1:], strict=False):
+        if word != "-blockdev":
+            continue
+        try:
+            yield from (option.value for option in CommandLine(["-blockdev", text]))
+        except (OptionError, QmpError, json.JSONDecodeError):
+            continue  # whoever builds the graph complains of it
+
+
+class _Plan:
+    """Which format every file has, and what its header says of the layer below."""
+
+    def __init__(self, nodes: list[dict[str, Any]]) -> None:
+        self._nodes = {node["node-name"]: node for node in nodes if "node-name" in node}
+        self.specs: dict[str, ImageSpec] = {}
+        work = list(nodes)
+        while work:
+            node = work.pop()
+            work += [child for child in node.values() if isinstance(child, dict)]
+            self._note(node)
+
+    def _note(self, node: dict[str, Any]) -> None:
+        path = self._path(node.get("file"))
+        if node.get("driver") != "qcow2" or path is None:
+            return
+        settings: dict[str, Any] = {"format": "qcow2", "size": SIZE}
+        backing = node.get("backing")
+        below = self._path(self._resolve(backing).get("file"))
+        if below is not None:
+            settings["backing"] = below
+            settings["backing-format"] = self._resolve(backing).get("driver")
+        self.specs[path] = ImageSpec(path, settings)
+
+    def _resolve(self, reference: Any) -> dict[str, Any]:
+        if isinstance(reference, str):
+            return self._nodes.get(reference, {})
+        return reference if isinstance(reference, dict) else {}
+
+    def _path(self, reference: Any) -> str | None:
+        found = self._resolve(reference).get("filename")
+        return found if isinstance(found, str) else None
+
+
