@@ -175,15 +175,8 @@ class Pidfile:
             os.close(fd)
             raise OptionError("cannot create PID file: Cannot lock pid file") from error
         self._fd, self._path = fd, os.path.abspath(path)
-        self.write()
-
-    def write(self) -> None:
-        """Write the number of this process (again, after a fork) and lock again."""
-        import fcntl
-
-        fcntl.lockf(self._fd, fcntl.LOCK_EX)
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
 
     def remove(self) -> None:
         """Remove the file."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from qmpd.options.argv import CommandLine
-from qmpd.options.errors import OptionError
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qmpd.options.argv import CommandLine
+
 PROGRAM = "qmpd"
 SUBCOMMANDS = {
+    "record": "qmpd.replay.recorder",
+    "replay": "qmpd.replay.command",
     "show": "qmpd.show.command",
 }
 """First words that are no options: the module whose ``main(arguments)`` returns the status."""
@@ -24,8 +25,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Whatever is wrong at the start is one line on standard error and status 1.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    if words and words[0] in SUBCOMMANDS:
-        return _subcommand(words)
+    try:
+        # Everything is imported in here: an interrupt may come at any time.
+        _end_on_signals()
+        if words and words[0] in SUBCOMMANDS:
+            return _subcommand(words)
+        return _daemon(words)
+    except KeyboardInterrupt:
+        return 1
+
+
+def _end_on_signals() -> None:
+    """Let every signal that asks for the end be one, with all the cleaning up."""
+    from _signal import (  # type: ignore[import-not-found]  # `signal` would import enum
+        SIGHUP,
+        SIGTERM,
+    )
+    from _signal import signal as handle_signal
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (SIGTERM, SIGHUP):
+        handle_signal(number, interrupt)
+
+
+def _daemon(words: Sequence[str]) -> int:
+    from qmpd.options.argv import CommandLine
+    from qmpd.options.errors import OptionError
+
     try:
         line = CommandLine(words)
         for warning in line.warnings:
@@ -38,8 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(error.text)
         if error.hint:
             _say(error.hint, plain=True)
-        return 1
-    except KeyboardInterrupt:
         return 1
     return 0
 
@@ -71,12 +97,11 @@ def _run(line: CommandLine) -> None:
     machine = boot.build(line)
     pidfile = None
     try:
+        ready = serve.daemonize() if line.daemonize else None
         if line.pidfile is not None:
             pidfile = boot.Pidfile(line.pidfile)
-        if line.daemonize:
-            serve.daemonize()
-            if pidfile is not None:
-                pidfile.write()
+        if ready is not None:
+            ready()
     except BaseException:
         machine.close()
         raise

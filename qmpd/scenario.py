@@ -72,6 +72,7 @@ class ImageSpec:
 
     def __init__(self, path: str, settings: dict[str, Any]) -> None:
         self.path = path
+        _check_types(settings)
         get = settings.get
         self.format = get("format", "raw" if path.endswith((".raw", ".img", ".iso")) else "qcow2")
         self.size = parse_size(get("size", DEFAULT_SIZE))
@@ -149,12 +150,18 @@ class Scenario:
         _check_keys("", content, _TOP_KEYS)
         self._default: dict[str, Any] = content.get("default", {})
         _check_keys("default: ", self._default, _IMAGE_KEYS - {"path"})
-        self._on_demand = bool(content.get("on-demand", False))
+        try:
+            ImageSpec("default", self._default)
+        except (TypeError, ValueError) as error:
+            raise QmpError(f"default: {error}") from error
+        self._on_demand = content.get("on-demand", False)
+        if not isinstance(self._on_demand, bool):
+            raise QmpError(f"'on-demand' cannot be {self._on_demand!r}")
         self.images = [self._spec(entry) for entry in _tables(content, "image")]
         self.levers = [Lever(entry) for entry in _tables(content, "lever")]
 
     def _spec(self, entry: dict[str, Any]) -> ImageSpec:
-        if "path" not in entry:
+        if not isinstance(entry.get("path"), str):
             raise QmpError("an image needs a path")
         _check_keys(f"image '{entry['path']}': ", entry, _IMAGE_KEYS)
         try:
@@ -174,10 +181,7 @@ class Scenario:
         policy = AccessPolicy()
         storage: Storage = HostStorage(policy) if kind == "host" else self._memory(policy)
         for spec in self.images:
-            if not spec.readable:
-                policy.deny_read(spec.path)
-            if not spec.writable:
-                policy.deny_write(spec.path)
+            _restrict(policy, spec)
         return storage
 
     def pull_levers(self, machine: Machine) -> None:
@@ -193,11 +197,23 @@ class Scenario:
 
     def _memory(self, policy: AccessPolicy) -> MemoryStorage:
         storage = MemoryStorage(policy)
-        if self._on_demand:
-            storage.on_demand = lambda path: make_image(storage, ImageSpec(path, self._default))
         for spec in self.images:
             make_image(storage, spec)
+        if self._on_demand:
+            storage.on_demand = lambda path: self._spring_up(storage, path)
         return storage
+
+    def _spring_up(self, storage: MemoryStorage, path: str) -> None:
+        spec = ImageSpec(path, self._default)
+        make_image(storage, spec)
+        _restrict(storage.policy, spec)
+
+
+def _restrict(policy: AccessPolicy, spec: ImageSpec) -> None:
+    if not spec.readable:
+        policy.deny_read(spec.path)
+    if not spec.writable:
+        policy.deny_write(spec.path)
 
 
 def make_image(storage: MemoryStorage, spec: ImageSpec) -> None:
@@ -214,8 +230,12 @@ def make_image(storage: MemoryStorage, spec: ImageSpec) -> None:
                 file.pwrite(extent.offset, bytes([extent.pattern]) * extent.length)
         else:
             _make_qcow2(file, spec)
-    except (OSError, ValueError) as error:
-        raise QmpError(f"image '{spec.path}': {error}") from error
+    except FileExistsError:
+        raise QmpError(f"image '{spec.path}' is described twice") from None
+    except (OSError, ValueError, QmpError) as error:
+        storage.remove(spec.path)
+        text = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        raise QmpError(f"image '{spec.path}': {text}") from error
 
 
 def _make_qcow2(file: _FdFile, spec: ImageSpec) -> None:
@@ -273,10 +293,36 @@ def parse_size(value: int | str) -> int:
         size = value
     else:
         shift = _UNITS.get(value[-1:].lower(), 0)
-        size = int(value[:-1] if shift else value, 0) << shift
+        try:
+            size = int(value[:-1] if shift else value, 0) << shift
+        except ValueError:
+            raise ValueError(f"'{value}' is no size") from None
     if size < 0:
         raise ValueError(f"'{value}' is negative")
     return size
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "format": str,
+    "size": (int, str),
+    "cluster-size": (int, str),
+    "backing": str,
+    "backing-format": str,
+    "readable": bool,
+    "writable": bool,
+    "data": list,
+}
+
+
+def _check_types(settings: dict[str, Any]) -> None:
+    """Raise ValueError for a setting of the wrong kind."""
+    for key, kind in _TYPES.items():
+        if settings.get(key) is not None and not isinstance(settings[key], kind):
+            raise ValueError(f"'{key}' cannot be {settings[key]!r}")
+    for entry in settings.get("data", []):
+        missing = {"offset", "length", "pattern"} - set(entry if isinstance(entry, dict) else ())
+        if missing:
+            raise ValueError(f"data needs '{min(missing)}'")
 
 
 def _check_keys(where: str, given: dict[str, Any], known: frozenset[str]) -> None:

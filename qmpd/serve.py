@@ -53,6 +53,7 @@ def run(machine: Machine) -> None:
             loop = reactor.loop
             for number in SIGNALS:
                 loop.add_signal_handler(number, stop)
+            porch.run_signal()  # one that came in between
             loop.run_forever()
         _say_goodbye(machine)
     finally:
@@ -104,13 +105,27 @@ def _say_goodbye(machine: Machine) -> None:
             monitor.connection.flush()
 
 
-def daemonize() -> None:
-    """Go to the background: the parent's exit tells that everything is set up."""
+def daemonize() -> Callable[[], None]:
+    """Go to the background, where what is left of the start-up is done.
+
+    Returns:
+        what to call when everything is set up: only then does the parent exit, with status
+        0; it exits with status 1 if the child ends before that, having said why.
+    """
+    told, tell = os.pipe()
     if os.fork():
-        os._exit(0)
+        os.close(tell)
+        os._exit(0 if os.read(told, 1) else 1)
+    os.close(told)
     os.setsid()
-    os.chdir("/")
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(null)
+
+    def ready() -> None:
+        os.chdir("/")
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        os.close(null)
+        os.write(tell, b"x")
+        os.close(tell)
+
+    return ready

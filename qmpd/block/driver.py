@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from qmpd.block import permissions as p
@@ -158,13 +159,19 @@ class Driver:
         self.highest_written = max(self.highest_written, end)
 
     def truncate(self, size: int) -> None:
-        """Change the size to ``size`` bytes."""
-        raise NotImplementedError
+        """Change the size to ``size`` bytes; most drivers cannot."""
+        del size
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
     def extent(self, offset: int, length: int) -> Extent:
         """The first stretch at ``offset``, at most ``length`` bytes long."""
         del offset
         return Extent(DATA, length)
+
+    def run_length(self, offset: int, length: int) -> int:
+        """How much of a range the original looks at in one go, in bytes."""
+        del offset
+        return length
 
     def locate(self, offset: int, length: int) -> tuple[int, int] | None:
         """The descriptor and offset at which a range lies, if copying there is allowed."""
@@ -182,7 +189,7 @@ class Driver:
             OSError: the image cannot have one, or not that one.
         """
         del backing_file, backing_format
-        raise OSError(95, os.strerror(95))
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
     def write_targets(self, offset: int, length: int) -> WriteTargets | None:
         """Where bytes for a range may be copied to directly; None if nowhere."""

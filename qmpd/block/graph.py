@@ -255,9 +255,13 @@ class Graph:
 
     def close(self) -> None:
         """Let go of every user and every node, parents before children."""
-        for user in list(self.users):
-            for edge in list(user.children.values()):
-                self.detach_loosely(edge)
+        held = [
+            edge
+            for node in self.nodes.values()
+            for edge in node.parents
+            if not isinstance(edge.parent, Node)
+        ]
+        self.detach_loosely(*held)
         self.users.clear()
         for node in self.nodes.values():
             node.monitor_owned = False

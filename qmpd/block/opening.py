@@ -17,6 +17,7 @@ from qmpd.block.graph import refresh
 from qmpd.block.node import Node
 from qmpd.block.transaction import Transaction
 from qmpd.errors import QmpError
+from qmpd.schema.visitor import visit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _open(
                 child = children[name] = yield _open(graph, wanted, options, child_role(name))
                 owned.add(child)
         node = _enter(graph, definition, kind(graph), options)
-    except QmpError:
+    except BaseException:
         graph.collect(owned)
         raise
     opened = False
@@ -97,7 +98,8 @@ def _open(
         opened = True
         if kind.supports_backing:
             yield from _open_backing(graph, node, definition)
-    except QmpError:
+        _refuse_empty(node, definition)
+    except BaseException:
         if not opened:
             node.driver = Driver(graph)  # there is nothing to write back
         graph.collect([node, *owned])
@@ -156,6 +158,14 @@ def _attach_children(graph: Graph, node: Node, children: dict[str, Node], owned:
             refresh(tx)
         if child in owned:
             child.inherits_from = node
+
+
+def _refuse_empty(node: Node, definition: dict[str, Any]) -> None:
+    """An empty object is an option that nobody takes (observed on QEMU 7.2)."""
+    for key, value in definition.items():
+        if value == {} and key not in node.driver.child_names:
+            driver = node.driver
+            raise QmpError(wording.unsupported_option(driver.name, key, driver.is_protocol))
 
 
 def _open_backing(graph: Graph, node: Node, definition: dict[str, Any]) -> _Opening:
@@ -225,7 +235,11 @@ def implicit_backing(node: Node) -> dict[str, Any] | None:
         definition["driver"] = driver
     if "driver" not in definition:
         definition["driver"] = probe(node.driver.graph, definition)
-    return definition
+    inline = definition.get("file")
+    if isinstance(inline, dict):
+        inline.setdefault("driver", "file")
+    # What stands in a header comes from anywhere.
+    return visit("BlockdevOptions", definition)
 
 
 def definition_of(name: str) -> dict[str, Any]:
@@ -248,6 +262,8 @@ def nest(flat: dict[str, Any]) -> dict[str, Any]:
         place = nested
         for part in path:
             place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise QmpError(wording.inconsistent_key(key))
         place[last] = nest(value) if isinstance(value, dict) else value
     return nested
 

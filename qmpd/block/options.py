@@ -70,7 +70,7 @@ def flatten(definition: dict[str, Any], children: frozenset[str]) -> dict[str, A
     for key, value in definition.items():
         if key in children:
             continue
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             for inner, item in flatten(value, frozenset()).items():
                 flat[f"{key}.{inner}"] = item
         else:

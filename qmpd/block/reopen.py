@@ -79,9 +79,6 @@ class ReopenQueue:
             options = {**entry.explicit, **options}
         elif keep:
             options = {**node.options.explicit, **options}
-        else:
-            entry = None
-        known = entry
         entry = entry or _Entry(node, keep)
         entry.explicit = dict(options)
         if edge is not None:
@@ -91,8 +88,7 @@ class ReopenQueue:
             options = {**node.options.effective, **options}
         entry.options = options
         entry.flags = opt.Flags(options)
-        if known is None:
-            entry.children = {name: given[name] for name in given if name in names}
+        entry.children.update({name: given[name] for name in given if name in names})
         self._entries[node] = entry
         return entry
 
@@ -217,7 +213,12 @@ def _check_unchanged(entry: _Entry, handled: set[str]) -> None:
     for name, value in entry.children.items():
         if isinstance(value, dict):
             leftover.update({f"{name}.{key}": item for key, item in value.items()})
-    changed = [key for key, value in leftover.items() if key not in old or value != old[key]]
+    # Sharing by force cannot be given again, even if it stays (observed on QEMU 7.2).
+    changed = [
+        key
+        for key, value in leftover.items()
+        if key not in old or value != old[key] or key == opt.FORCE_SHARE
+    ]
     if changed:
         raise QmpError(wording.cannot_change_option(hash_order(changed)[0]))
 

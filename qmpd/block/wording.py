@@ -177,9 +177,21 @@ def unknown_driver(driver: str) -> str:
     return f"Unknown driver '{driver}'"
 
 
+def unsupported_option(driver: str, option: str, protocol: bool) -> str:
+    """An option was left over when everybody had taken theirs."""
+    if protocol:
+        return f"Block protocol '{driver}' doesn't support the option '{option}'"
+    return f"Block format '{driver}' does not support the option '{option}'"
+
+
 def unknown_protocol(protocol: str) -> str:
     """A file name has a protocol that does not exist."""
     return f"Unknown protocol '{protocol}'"
+
+
+def inconsistent_key(key: str) -> str:
+    """A ``json:`` name uses a key both as a value and as a prefix."""
+    return f"Parameters '{key.rpartition('.')[0]}.*' used inconsistently"
 
 
 def raw_offset_too_big(offset: int, size: int) -> str:

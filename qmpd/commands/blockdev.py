@@ -21,9 +21,17 @@ def blockdev_add(machine: Machine, arguments: dict[str, Any]) -> None:
     Raises:
         QmpError: with nothing left behind.
     """
-    node = add_node(machine.graph, arguments)
-    if machine.jobs.jobs:
-        machine.jobs.drain(edge.child for edge in node.children.values())
+    if not machine.jobs.jobs:
+        add_node(machine.graph, arguments)
+        return
+    nodes = machine.graph.nodes
+    used = [nodes[name] for name in arguments.values() if isinstance(name, str) and name in nodes]
+    try:
+        add_node(machine.graph, arguments)
+    finally:
+        # Attaching drains what is attached twice, also when it comes to nothing.
+        machine.jobs.drain(used)
+        machine.jobs.drain(used)
 
 
 def blockdev_del(machine: Machine, node_name: str) -> None:

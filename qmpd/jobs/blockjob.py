@@ -6,7 +6,7 @@ import errno
 import os
 
 from qmpd.block import wording as block_wording
-from qmpd.block.chain import allocated_above
+from qmpd.block.chain import allocated_above, chain
 from qmpd.block.driver import DATA, ZERO
 from qmpd.block.graph import refresh
 from qmpd.block.node import Blocker, User
@@ -182,6 +182,15 @@ class Copied:
         self.copied = copied
         self.operation = ""
         self.error = 0
+
+
+def run_length(top: Node, base: Node, offset: int, length: int) -> int:
+    """How far the original would look from ``offset`` before it takes a step, in bytes."""
+    for layer in chain(top):
+        if layer is base:
+            break
+        length = layer.driver.run_length(offset, length)
+    return length
 
 
 def unallocated(top: Node, base: Node, offset: int, length: int) -> int:

@@ -19,7 +19,16 @@ from qmpd.block.node import Node
 from qmpd.block.reopen import set_read_only
 from qmpd.errors import QmpError
 from qmpd.jobs import wording
-from qmpd.jobs.blockjob import BATCH, CHUNK, BlockJob, Copied, as_errno, copy_step, unallocated
+from qmpd.jobs.blockjob import (
+    BATCH,
+    CHUNK,
+    BlockJob,
+    Copied,
+    as_errno,
+    copy_step,
+    run_length,
+    unallocated,
+)
 from qmpd.jobs.job import Sleep, Work
 
 TYPE_CHECKING = False
@@ -124,15 +133,16 @@ class CommitJob(BlockJob):
             if self.must_end():
                 return
             left = self.total - offset
-            ahead = min(left, CHUNK) if self.manager.stepwise else left
-            hole = unallocated(self.top, self.base, offset, ahead)
+            if self._small_steps:
+                left = run_length(self.top, self.base, offset, min(left, CHUNK))
+            hole = unallocated(self.top, self.base, offset, left)
             if hole:
                 offset += hole
                 self.current = offset
                 delay = 0
                 continue
             copied = True
-            limit = min(self._step_size(), left)
+            limit = min(BATCH, left)
             result: Copied = yield Work(self._copy(offset, limit))
             if result.error:
                 if self.error_action(result.operation, result.error) == "report":
@@ -148,8 +158,10 @@ class CommitJob(BlockJob):
         if copied:
             yield Work(self.base.driver.flush)
 
-    def _step_size(self) -> int:
-        return CHUNK if self.rate.speed or self.manager.stepwise else BATCH
+    @property
+    def _small_steps(self) -> bool:
+        """Whether somebody can see the steps, which are then those of the original."""
+        return bool(self.rate.speed) or self.manager.stepwise
 
     def _copy(self, offset: int, limit: int) -> Callable[[], Copied]:
         return lambda: copy_step(self.top, self.base, offset, limit)

@@ -99,6 +99,8 @@ class Job(Parent):
         self._timer: Timer | None = None
         self._run: Run | None = None
         self._chunk_waits = False
+        self._early = 0
+        """How many of the next sleeps are to end at once."""
 
     # --- identity ----------------------------------------------------------------------
 
@@ -188,7 +190,8 @@ class Job(Parent):
         elif self.pause_count > 0:
             self._wake()
         elif isinstance(wants, Sleep):
-            delay = self.manager.chunk_delay(self, wants.ns)
+            early, self._early = self._early > 0, max(self._early - 1, 0)
+            delay = self.manager.chunk_delay(self, 0 if early else wants.ns)
             self._chunk_waits = delay is None
             if delay is not None:
                 self._timer = self.manager.scheduler.call_later(delay, self._alarm)
@@ -214,11 +217,15 @@ class Job(Parent):
 
     def drain(self) -> None:
         """Stop and go on, as a drained section makes a job do: a sleep ends early."""
-        if self.started and not self.done and not self.busy and not self.paused:
-            self.pause_count += 1
-            self.enter()
-            self.pause_count -= 1
-            self.enter()
+        if not self.started or self.done or self.paused:
+            return
+        if self.busy:
+            self._early += 1  # the one after this chunk
+            return
+        self.pause_count += 1
+        self.enter()
+        self.pause_count -= 1
+        self.enter()
 
     def _alarm(self) -> None:
         self._timer = None
@@ -252,9 +259,10 @@ class Job(Parent):
     def discard(self) -> None:
         """The machine goes away: drop timer and work without a word."""
         self._cancel_timer()
-        if self._run is not None:
-            self._run.close()
-            self._run = None
+        run, self._run = self._run, None
+        # The machine may die in the middle of the work; what runs cannot be closed.
+        if run is not None and not getattr(run, "gi_running", False):
+            run.close()
 
     # --- verbs -------------------------------------------------------------------------
 

@@ -253,6 +253,7 @@ class JobManager:
         levers = self.levers
         if levers is not None:
             levers.journal.add("transition", job=job.id, status=job.status)
+            levers.forget(job.id)
         self.emit("JOB_STATUS_CHANGE", {"id": job.id, "status": job.status})
         if levers is not None and levers.kills(job.id, job.status) and self.die is not None:
             self.die()
@@ -305,10 +306,10 @@ class JobManager:
             self._quiet()
 
     def _quiet(self) -> None:
+        while self._waiting and not self._busy:
+            self._waiting.pop(0)()
         if self._busy:
             return
-        while self._waiting:
-            self._waiting.pop(0)()
         held, self._held = self._held, []
         for deliver in held:
             self.scheduler.call_soon(deliver)

@@ -88,11 +88,16 @@ class SocketServer(Chardev):
             self.listening = self._bind(path)
         else:
             self.listening = _check_listening(fd)
-        if wait:
-            os.set_blocking(self.listening, True)
-            while self._client is None:
-                self._client = self.accept()
-        os.set_blocking(self.listening, False)
+        try:
+            if wait:
+                os.set_blocking(self.listening, True)
+                while self._client is None:
+                    self._client = self.accept()
+            os.set_blocking(self.listening, False)
+        except BaseException:  # an interrupt while waiting, above all
+            os.close(self.listening)
+            self.remove()
+            raise
 
     def _bind(self, path: str) -> int:
         listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)

@@ -9,6 +9,7 @@ no longer be told the truth (docs/divergences.md: QEMU's buffer has no bound).
 from __future__ import annotations
 
 import os
+from _stat import S_ISREG
 
 from qmpd.commands.dispatch import Encoded
 
@@ -62,6 +63,7 @@ class Connection:
         self._out: list[bytes | memoryview] = []
         self._unsent = 0
         """Bytes in ``_out``."""
+        self._events_unsent = 0
         self._waiting = False
         self._queue: list[Request] = []
         self._processing = False
@@ -71,6 +73,9 @@ class Connection:
         self._scheduled = False
         self._flushing = False
         self.open = True
+        self._pollable = True
+        self._made_nonblocking: list[int] = []
+        """Standard input belongs to others, too: it is given back as it was."""
         self._tamper: Tamper | None = None
         self._number = 0
         if levers is not None:
@@ -83,8 +88,11 @@ class Connection:
 
     def start(self) -> None:
         """Greet and listen."""
-        os.set_blocking(self._read_fd, False)
-        os.set_blocking(self._write_fd, False)
+        self._pollable = not S_ISREG(os.fstat(self._read_fd).st_mode)
+        for fd in {self._read_fd, self._write_fd}:
+            if os.get_blocking(fd):
+                self._made_nonblocking.append(fd)
+                os.set_blocking(fd, False)
         if self._levers is not None:
             self._levers.journal.add("connect", client=self._number)
         self._send("greeting", "", self._session.greeting())
@@ -98,7 +106,10 @@ class Connection:
         wanted = not self._eof and not self._scheduled and self._can_take()
         if wanted != self._reading:
             self._reading = wanted
-            if wanted:
+            if not self._pollable:
+                if wanted:
+                    self._reactor.call_soon(self._readable)
+            elif wanted:
                 self._reactor.add_reader(self._read_fd, self._readable)
             else:
                 self._reactor.remove_reader(self._read_fd)
@@ -109,6 +120,10 @@ class Connection:
         return not self._waiting or (self._session.oob_enabled and len(self._queue) < OOB_QUEUE)
 
     def _readable(self) -> None:
+        if not self._pollable:
+            if not self._reading or not self.open:
+                return
+            self._reading = False
         try:
             data = os.read(self._read_fd, READ_SIZE)
         except (BlockingIOError, InterruptedError):
@@ -140,11 +155,19 @@ class Connection:
             self._reactor.call_soon(self._process)
         self._processing = False
         self.flush()
-        if self.open:
-            if self._eof and exhausted and not self._waiting:
-                self._finish()
-            else:
-                self._watch()
+        if self._closed_meanwhile():
+            return
+        if self._eof and exhausted and not self._waiting:
+            self._finish()
+            return
+        if not exhausted and not self._scheduled and self._can_take():
+            # It stopped for a long reply, which is gone already.
+            self._scheduled = True
+            self._reactor.call_soon(self._process)
+        self._watch()
+
+    def _closed_meanwhile(self) -> bool:
+        return not self.open
 
     def _take(self) -> bool:
         """Deal with what comes next; False if there is nothing."""
@@ -211,7 +234,8 @@ class Connection:
         line = self._session.event(name, data, wall // 1_000_000_000, wall % 1_000_000_000 // 1000)
         if line is None:
             return
-        if self._unsent + len(line) > EVENT_LIMIT:
+        self._events_unsent = self._events_unsent + len(line) if self._unsent else 0
+        if self._events_unsent > EVENT_LIMIT:
             self.close()
             return
         self._send("event", name, line)
@@ -293,8 +317,10 @@ class Connection:
         self.open = False
         if self._levers is not None:
             self._levers.journal.add("disconnect", client=self._number)
-        if self._reading:
+        if self._reading and self._pollable:
             self._reactor.remove_reader(self._read_fd)
+        for fd in self._made_nonblocking:
+            os.set_blocking(fd, True)
         if self._writing:
             self._reactor.remove_writer(self._write_fd)
         os.close(self._read_fd)

@@ -39,6 +39,7 @@ class Porch:
         self._poll = select.epoll()
         self._masks: dict[int, int] = {}
         self._loading = False
+        self._loaded = False
         self._signal: Callable[[], None] | None = None
         self.ended = False
 
@@ -50,6 +51,12 @@ class Porch:
         """Do ``action`` soon; may be called from a signal handler."""
         self._signal = action
         os.eventfd_write(self._wake, 1)
+
+    def run_signal(self) -> None:
+        """Do what an interrupt asked for, if there was one."""
+        action, self._signal = self._signal, None
+        if action is not None:
+            action()
 
     def run(self) -> None:
         """Serve until the reactor has its loop, or until the end."""
@@ -69,10 +76,8 @@ class Porch:
 
     def close(self) -> None:
         """Give the descriptors back."""
-        while self._loading:
-            self._poll.poll()
-            if os.eventfd_read(self._wake):
-                self._loading = False
+        while self._loading and not self._loaded:
+            self._poll.poll(IDLE_SECONDS)
         self._poll.close()
         os.close(self._wake)
 
@@ -86,6 +91,7 @@ class Porch:
             try:
                 self._load()
             finally:
+                self._loaded = True
                 os.eventfd_write(self._wake, 1)
 
         threading.Thread(target=load, name="qmpd-import", daemon=True).start()
@@ -114,11 +120,8 @@ class Porch:
         reactor = self._reactor
         if fd == self._wake:
             os.eventfd_read(self._wake)
-            action, self._signal = self._signal, None
-            if action is not None:
-                action()
-            elif self._loading:
-                self._loading = False
+            self.run_signal()
+            if self._loaded and not self.ended:
                 reactor.require_loop()
             return
         if reactor.attached:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 TYPE_CHECKING = False
@@ -37,6 +38,8 @@ class HostStorage:
             OSError: what the kernel or the policy says.
         """
         self.policy.check(path, flags)
+        if "\0" in path:  # QEMU's spelling of it exists in no directory either
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY)
 
     def close(self) -> None:

@@ -39,6 +39,12 @@ class MemoryStorage:
         self._images[path] = fd
         return fd
 
+    def remove(self, path: str) -> None:
+        """Forget an image; descriptors on it stay valid."""
+        fd = self._images.pop(path, None)
+        if fd is not None:
+            os.close(fd)
+
     def __contains__(self, path: str) -> bool:
         return path in self._images
 
@@ -55,6 +61,7 @@ class MemoryStorage:
         self.policy.check(path, flags)
         if path not in self._images and self.on_demand is not None:
             self.on_demand(path)
+            self.policy.refuse(path, flags)  # it may have come with restrictions
         fd = self._images.get(path)
         if fd is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)

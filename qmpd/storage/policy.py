@@ -52,6 +52,14 @@ class AccessPolicy:
         """
         for hook in self.hooks:
             hook(path, flags)
+        self.refuse(path, flags)
+
+    def refuse(self, path: str, flags: int) -> None:
+        """The refusal alone, without telling anybody of the open.
+
+        Raises:
+            PermissionError: EACCES, the access is refused.
+        """
         if not self._no_write and not self._no_read:
             return
         where = os.path.abspath(path)

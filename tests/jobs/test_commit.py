@@ -467,15 +467,6 @@ def test_reading_fails(monkeypatch):
     world.close()
 
 
-GROWING = pytest.mark.xfail(
-    strict=True,
-    reason="job.py _resume(): only OSError fails a job; QmpError (qcow2 resize) and"
-    " NotImplementedError (driver.py truncate()) escape into the loop and the job hangs",
-    raises=BaseException,
-)
-
-
-@GROWING
 @pytest.mark.parametrize("active", [False, True])
 def test_a_base_that_cannot_grow(active):
     """null-co has a fixed size: the job fails with ENOTSUP instead of hanging."""
@@ -539,11 +530,6 @@ def test_quitting_ends_jobs_first(active, until):
     assert descriptors() == start
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="machine.py close(): jobs keep their edges, so that Graph.close() leaves their nodes,"
-    " and with them descriptors and unwritten metadata",
-)
 @pytest.mark.parametrize("finalize", [True, False])
 def test_closing_a_machine_with_a_job_leaves_no_descriptor(finalize):
     """A test that ends in the middle of a job closes the machine without quitting."""

@@ -110,10 +110,6 @@ def test_the_jobs_go_on_afterwards(shop):
     assert not manager.jobs
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="manager.py _quiet(): an action that starts a slice does not hold the following ones",
-)
 def test_an_action_that_starts_work_holds_the_next_one(shop):
     """A command wakes a job, which goes to the worker: the next action has to wait for it."""
     loop, manager, log = shop

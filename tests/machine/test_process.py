@@ -3,6 +3,7 @@
 ``QMPD_CRASH_RUNS`` sets how often it is killed in the middle of a commit (25).
 """
 
+import asyncio
 import json
 import os
 import random
@@ -51,31 +52,24 @@ def sound(directory, *names):
 # --- ends ------------------------------------------------------------------------------------
 
 
-LOST_SIGNAL = (
-    "porch.py _handle(): one read of the eventfd takes the loader's wake together with the"
-    " signal's; _loading stays set, no loop is ever attached, and the daemon hangs"
-)
-
-
-@pytest.mark.xfail(strict=True, reason=LOST_SIGNAL)
 def test_a_signal_together_with_the_end_of_loading():
     """Both wake the porch in the same moment: neither is forgotten."""
     from qmpd.monitor.porch import Porch
     from qmpd.monitor.reactor import Reactor
 
     reactor, done = Reactor(), []
+    reactor.make_loop = asyncio.new_event_loop
     porch = Porch(reactor, lambda: None)
-    porch._loading = True
+    porch._loading = porch._loaded = True
     os.eventfd_write(porch._wake, 1)  # what the loading thread does at its end
     porch.interrupt(lambda: done.append("signal"))
     porch._handle(porch._wake, 1)
-    still_loading, porch._loading = porch._loading, False
     porch.close()
     assert done == ["signal"]
-    assert not still_loading
+    assert reactor.attached
+    reactor.loop.close()
 
 
-@pytest.mark.xfail(strict=False, reason=LOST_SIGNAL + " (a matter of timing)")
 @pytest.mark.oracle
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("speed", [1, 0])
@@ -194,17 +188,11 @@ WRONG = {
     ],
     "second socket on one path": qmp(name="again"),
 }
-BY_VALUE_ERROR = pytest.mark.xfail(
-    strict=True, reason="host.py open(): ValueError of os.open is not handled: a traceback"
-)
 
 
 @pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(case, marks=BY_VALUE_ERROR) if case.startswith("zeros") else case
-        for case in WRONG
-    ],
+    [case for case in WRONG],
 )
 @pytest.mark.parametrize("daemonize", [False, True])
 def test_wrong_input(start, tmp_path, case, daemonize):

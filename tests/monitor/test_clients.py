@@ -132,13 +132,6 @@ def test_pretty(start):
 # --- slow and vanishing readers ------------------------------------------------------------------
 
 
-STALL = (
-    "connection.py _process(): the loop stops at the backlog, then flush() sends everything: no"
-    " writer is armed and the requests that the parser holds already are never taken"
-)
-
-
-@pytest.mark.xfail(strict=True, reason=STALL)
 def test_a_request_behind_a_long_reply(start, tmp_path):
     """Requests in one write, the first one with a long reply: all are answered.
 
@@ -161,7 +154,6 @@ def test_a_request_behind_a_long_reply(start, tmp_path):
         assert replies.read().count(b'"return"') == len(commands)
 
 
-@pytest.mark.xfail(strict=False, reason=STALL + " (a matter of timing)")
 def test_a_client_that_does_not_read_is_not_served_further(start):
     """Its requests stay in the socket, so that memory stays bounded; reading goes on later."""
     daemon = start(*qmp())
@@ -353,10 +345,6 @@ def test_stdio(start):
     assert daemon.wait() == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="porch.py _update(): epoll refuses regular files (EPERM): a traceback at the start",
-)
 def test_stdin_from_a_file(start, tmp_path):
     """Commands in a file: all are answered."""
     script = tmp_path / "script"
@@ -371,10 +359,6 @@ def test_stdin_from_a_file(start, tmp_path):
     assert len([line for line in lines if b'"return"' in line]) == 3
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="chardev.py Stdio: O_NONBLOCK stays set on the description that others share",
-)
 def test_stdio_leaves_the_pipe_as_it_was(start):
     """The blocking mode of a pipe belongs to everybody who holds it."""
     ours, theirs = os.pipe()

@@ -151,10 +151,6 @@ def test_a_scenario_makes_images_on_demand():
     storage.close()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="scenario.py: 'writable' and 'readable' of the default are not applied on demand",
-)
 @pytest.mark.parametrize(
     ("default", "flags"), [({"writable": False}, os.O_RDWR), ({"readable": False}, os.O_RDONLY)]
 )
@@ -167,9 +163,6 @@ def test_the_default_access_holds_for_images_on_demand(default, flags):
         storage.close()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="scenario.py make_image(): a failure leaves an empty image behind"
-)
 def test_an_image_that_cannot_be_made_does_not_exist():
     """A description that makes no sense fails each time, not only the first."""
     storage = Scenario({"on-demand": True, "default": {"cluster-size": 1000}}).storage("memory")

@@ -57,6 +57,7 @@ class FileDriver(Driver):
         self._wanted = 0
         self._locking = True
         self._unflushed = False
+        self._length = 0
 
     # --- life --------------------------------------------------------------------------
 
@@ -78,8 +79,10 @@ class FileDriver(Driver):
         self._mode = _mode(flags, 0)
         self.fd = self._open(self._mode)
         try:
-            if not stat.S_ISREG(os.fstat(self.fd).st_mode):
+            found = os.fstat(self.fd)
+            if not stat.S_ISREG(found.st_mode):
                 raise QmpError(wording.not_regular(self.name, self.path))
+            self._length = (found.st_size + 511) & ~511
         except QmpError:
             os.close(self.fd)
             self.fd = -1
@@ -115,9 +118,13 @@ class FileDriver(Driver):
     def reopen_prepare(
         self, tx: Transaction, options: dict[str, Any], flags: Flags
     ) -> Iterable[str]:
-        """Nothing to stage: the permission check opens what the new flags ask for."""
-        del tx, options, flags
+        """The permission check opens what the new flags ask for; here the size is noted."""
+        del options, flags
+        tx.on_commit(self._refresh_length)
         return ("x-check-cache-dropped",)
+
+    def _refresh_length(self) -> None:
+        self._length = (os.fstat(self.fd).st_size + 511) & ~511
 
     # --- permissions -------------------------------------------------------------------
 
@@ -192,8 +199,12 @@ class FileDriver(Driver):
     # --- data --------------------------------------------------------------------------
 
     def length(self) -> int:
-        """The file's size, rounded up to sectors."""
-        return (os.fstat(self.fd).st_size + 511) & ~511
+        """The file's size in whole sectors, as it was when last asked for or written to.
+
+        Like the original, a node does not notice what others do to its file until it is
+        reopened.
+        """
+        return self._length
 
     def size(self) -> int:
         """The file's size as it is."""
@@ -239,12 +250,15 @@ class FileDriver(Driver):
         """There is something to flush now."""
         super().note_written(end)
         self._unflushed = True
+        if end > self._length:
+            self._length = (end + 511) & ~511
 
     def truncate(self, size: int) -> None:
         """Set the file's size."""
         self.disturb("truncate", size)
         self._unflushed = True
         os.ftruncate(self.fd, size)
+        self._length = (size + 511) & ~511
 
     def extent(self, offset: int, length: int) -> Extent:
         """Data or a hole, as the file system tells."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from qmpd.block import permissions as p
 from qmpd.block import wording
 from qmpd.block.driver import Driver, Extent, WriteTargets
@@ -108,7 +111,7 @@ class RawDriver(Driver):
     def truncate(self, size: int) -> None:
         """Resize the file, unless the window has a fixed size."""
         if self._size >= 0:
-            raise OSError(95, "Operation not supported")
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
         self._file.driver.truncate(size + self._offset)
 
     def extent(self, offset: int, length: int) -> Extent:

@@ -222,6 +222,12 @@ class Qcow2Driver(Driver):
                 extent.fd, extent.host_offset = place
         return extent
 
+    def run_length(self, offset: int, length: int) -> int:
+        """Up to the end of a slice of an L2 table."""
+        cluster = self.image.cluster_size
+        span = min(cluster, 1 << 16) // 8 * cluster
+        return min(length, span - offset % span)
+
     def write_targets(self, offset: int, length: int) -> WriteTargets | None:
         """Allocate clusters for a copy that goes around the image."""
         file = self._file
