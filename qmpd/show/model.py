@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from qmpd.show.client import RefusedError
@@ -111,14 +112,28 @@ class Picture:
     version: str = ""
     lab: bool = False
 
+    @cached_property
+    def _by_parent(self) -> dict[int, list[Edge]]:
+        found: dict[int, list[Edge]] = {}
+        for edge in self.edges:
+            found.setdefault(edge.parent, []).append(edge)
+        return found
+
+    @cached_property
+    def _by_child(self) -> dict[int, list[Edge]]:
+        found: dict[int, list[Edge]] = {}
+        for edge in self.edges:
+            found.setdefault(edge.child, []).append(edge)
+        return found
+
     def below(self, node: int) -> list[Edge]:
         """The edges to the children of ``node``, the one to its backing node last."""
-        found = [edge for edge in self.edges if edge.parent == node and edge.child in self.nodes]
+        found = (edge for edge in self._by_parent.get(node, ()) if edge.child in self.nodes)
         return sorted(found, key=lambda edge: (edge.name == "backing", edge.name))
 
     def uses(self, node: int) -> list[Edge]:
         """The edges of users to ``node``, those of devices first."""
-        found = [edge for edge in self.edges if edge.child == node and edge.parent in self.users]
+        found = (edge for edge in self._by_child.get(node, ()) if edge.parent in self.users)
         return sorted(found, key=lambda edge: KINDS.index(self.users[edge.parent].kind))
 
     def roots(self) -> list[int]:

@@ -86,7 +86,7 @@ def test_a_command_is_completed(shell):
 
 def test_several_possibilities_are_listed(shell):
     shell.type("query-b\t", until="query-block")
-    listed = shell.type("\t\t", until="query-block").split()
+    listed = shell.type("\t\t", until=f"{PROMPT}query-block").split()
     assert {"query-block", "query-block-jobs", "query-blockstats"} <= set(listed)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tests.show.daemon import Puller, show, until
 
-PAGE = (Path(__file__).parents[2] / "docs" / "qmp-shell.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "qmp-shell.md").read_text()
 
 
 def without_number(text):
@@ -21,4 +22,7 @@ def test_the_picture_on_the_page_is_drawn(lab_of_page):
         client.execute("block-commit", **words)
         until(lambda: client.execute("query-jobs")[0]["status"] == "pending")
         seen = show(lab_of_page / "lab.sock", "--once", COLUMNS="100").stdout
+        drawn = show(lab_of_page / "lab.sock", "--svg").stdout
     assert without_number(seen) == without_number(picture)
+    (drawing,) = re.findall(r"^!\[.*\]\((.*\.svg)\)$", PAGE, re.MULTILINE)
+    assert without_number(drawn) == without_number((DOCS / drawing).read_text())
