@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from qmpd.errors import QmpError
 from qmpd.machine import STORAGE_DAEMON, SYSTEM
+from qmpd.replay.compare import without_drains
+from qmpd.replay.messages import REQUEST
 from qmpd.replay.player import Player, complain, in_order, without_unknown
 from qmpd.replay.printing import side_by_side
 from qmpd.replay.reading import read
@@ -18,7 +20,7 @@ from qmpd.replay.reading import read
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qmpd.replay.messages import Conversation, Message
+    from qmpd.replay.messages import Message
 
 PROGRAM = "qmpd replay"
 EQUAL, DIFFERENT, NOTHING = 0, 1, 2
@@ -64,6 +66,10 @@ def _parser() -> _Parser:
         "--command-line", metavar="FILE", help="a file with the command line, if FILE has none"
     )
     parser.add_argument("--profile", metavar="NAME", help="which QEMU answers; 7.2 by default")
+    parser.add_argument("--program", choices=(SYSTEM, STORAGE_DAEMON), help="which program")
+    parser.add_argument(
+        "--scenario", metavar="FILE", help="images that are not just empty, and who may write them"
+    )
     parser.add_argument(
         "--ignore-unknown",
         action="store_true",
@@ -78,15 +84,18 @@ async def _run(options: argparse.Namespace) -> int:
     if options.command_line is not None:
         other = read(_load(options.command_line))
         conversation.words, conversation.program = other.words, other.program
-    theirs = in_order(conversation.messages)
-    program = _program(conversation)
+    theirs = without_drains(in_order(conversation.messages))
+    program = options.program or conversation.program or SYSTEM
     if options.ignore_unknown:
         theirs = without_unknown(theirs, program)
-    if not any(message.kind == "C" for message in theirs):
+    if not any(message.kind == REQUEST for message in theirs):
         raise ReplayError(f"{options.file}: no conversation found")
-    async with Player(conversation, options.profile, program) as player:
+    player = Player(
+        conversation, profile=options.profile, program=program, scenario=options.scenario
+    )
+    async with player:
         complain(player)
-        ours = await player.play(theirs)
+        ours = without_drains(await player.play(theirs))
     return _show(theirs, ours, options)
 
 
@@ -98,11 +107,6 @@ def _load(path: str) -> str:
             return file.read()
     except OSError as error:
         raise ReplayError(f"{path}: {error.strerror}") from error
-
-
-def _program(conversation: Conversation) -> str:
-    """Whose conversation it is: only the system emulator has devices and runs a guest."""
-    return STORAGE_DAEMON if conversation.program == STORAGE_DAEMON else SYSTEM
 
 
 def _show(theirs: list[Message], ours: list[Message], options: argparse.Namespace) -> int:

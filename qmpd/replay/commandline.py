@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import pairwise
 
 from qmpd.options.split import STORAGE_DAEMON, SYSTEM
 
@@ -49,6 +50,11 @@ def _take(words: list[str]) -> list[str]:
         elif (argument := next(rest, None)) is not None:
             found += [f"-{name}", argument]
     return found
+
+
+def texts_of(words: list[str], option: str) -> list[str]:
+    """The arguments of one option, in order."""
+    return [text for word, text in pairwise(words) if word == option]
 
 
 def _program(words: list[str]) -> str:

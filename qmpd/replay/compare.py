@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from qmpd.replay.messages import EVENT, GREETING, REPLY, REQUEST, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
+
+    Side = tuple[Message | None, str]
 
 WHOLE = frozenset(("query-status", "query-name"))
 """Queries whose replies count as they are."""
@@ -106,24 +108,54 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def align(
-    theirs: list[Message], ours: list[Message]
-) -> Iterator[tuple[Message | None, Message | None, bool]]:
-    """Put equal messages side by side: pairs, and whether they are equal."""
-    one, other = list(_keys(theirs)), list(_keys(ours))
-    matcher = SequenceMatcher(None, one, other, autojunk=False)
-    for same, a, b, c, d in _blocks(matcher):
-        for offset in range(max(b - a, d - c)):
-            left = theirs[a + offset] if a + offset < b else None
-            right = ours[c + offset] if c + offset < d else None
-            yield left, right, same
+_DRAINS = {("paused", "running"), ("standby", "ready")}
 
 
-def _blocks(matcher: SequenceMatcher[str]) -> Iterator[tuple[bool, int, int, int, int]]:
+def without_drains(messages: list[Message]) -> list[Message]:
+    """Leave out that a job stopped and went on at once: what drains inside QEMU look like."""
+    found: list[Message] = []
+    for message in messages:
+        if found and _is_drain(found[-1], message):
+            found.pop()
+        else:
+            found.append(message)
+    return found
+
+
+def _is_drain(before: Message, after: Message) -> bool:
+    if any(m.body.get("event") != "JOB_STATUS_CHANGE" for m in (before, after)):
+        return False
+    same_job = before.data.get("id") == after.data.get("id")
+    return same_job and (before.data.get("status"), after.data.get("status")) in _DRAINS
+
+
+class Pair:
+    """A message of either side, or None, with the texts that were compared."""
+
+    def __init__(self, left: Side, right: Side, *, equal: bool) -> None:
+        self.left, self.left_key = left
+        self.right, self.right_key = right
+        self.equal = equal
+
+
+def align(theirs: list[Message], ours: list[Message]) -> Iterator[Pair]:
+    """Put equal messages side by side."""
+    left, right = _keyed(theirs), _keyed(ours)
+    matcher = SequenceMatcher(
+        None, [key for _, key in left], [key for _, key in right], autojunk=False
+    )
     for tag, a, b, c, d in matcher.get_opcodes():
-        yield tag == "equal", a, b, c, d
+        for offset in range(max(b - a, d - c)):
+            yield Pair(
+                left[a + offset] if a + offset < b else _NOBODY,
+                right[c + offset] if c + offset < d else _NOBODY,
+                equal=tag == "equal",
+            )
 
 
-def _keys(messages: Iterable[Message]) -> Iterator[str]:
+_NOBODY: Side = (None, "")
+
+
+def _keyed(messages: list[Message]) -> list[Side]:
     keys = Keys()
-    return (keys.of(message) for message in messages)
+    return [(message, keys.of(message)) for message in messages]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from qmpd.errors import QmpError
 from qmpd.options.argv import CommandLine
 from qmpd.options.errors import OptionError
-from qmpd.scenario import DEFAULT_SIZE, ImageSpec, make_image
+from qmpd.replay.commandline import texts_of
+from qmpd.scenario import DEFAULT_SIZE, ImageSpec, load, make_image
 from qmpd.storage.memory import MemoryStorage
 from qmpd.storage.policy import AccessPolicy
 
@@ -22,10 +23,22 @@ SIZE = DEFAULT_SIZE
 _ADD = frozenset(("blockdev-add", "blockdev-reopen", "x-blockdev-reopen"))
 
 
-def storage_for(conversation: Conversation) -> MemoryStorage:
-    """Images in RAM that spring up as nodes open them, in the format of what lies above."""
+def storage_for(conversation: Conversation, scenario: str | None = None) -> MemoryStorage:
+    """Images in RAM that spring up as nodes open them, in the format of what lies above.
+
+    Args:
+        conversation: tells of the nodes.
+        scenario: a file that describes images that shall not be empty, and who may write them.
+
+    Raises:
+        QmpError: the scenario makes no sense.
+    """
     specs = _Plan(definitions(conversation)).specs
     storage = MemoryStorage(AccessPolicy())
+    if scenario is not None:
+        made = load(scenario).storage("memory")
+        if isinstance(made, MemoryStorage):
+            storage = made
 
     def spring_up(path: str) -> None:
         make_image(storage, specs.get(path) or ImageSpec(path, {"format": "raw", "size": SIZE}))
@@ -45,9 +58,7 @@ def definitions(conversation: Conversation) -> list[dict[str, Any]]:
 
 
 def _on_command_line(words: list[str]) -> Iterable[dict[str, Any]]:
-    for word, text in zip(words, words[1:], strict=False):
-        if word != "-blockdev":
-            continue
+    for text in texts_of(words, "-blockdev"):
         try:
             yield from (option.value for option in CommandLine(["-blockdev", text]))
         except (OptionError, QmpError, json.JSONDecodeError):
@@ -86,5 +97,3 @@ class _Plan:
     def _path(self, reference: Any) -> str | None:
         found = self._resolve(reference).get("filename")
         return found if isinstance(found, str) else None
-
-

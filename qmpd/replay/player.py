@@ -18,6 +18,7 @@ from qmpd.machine import SYSTEM, Machine
 from qmpd.monitor.chardev import SocketServer
 from qmpd.options.argv import CommandLine
 from qmpd.options.errors import OptionError
+from qmpd.replay.commandline import texts_of
 from qmpd.replay.compare import event_text
 from qmpd.replay.images import storage_for
 from qmpd.replay.messages import (
@@ -92,9 +93,20 @@ class Player:
         conversation: what was recorded.
         profile: which QEMU answers.
         program: which program it is.
+        scenario: a file that describes images.
+
+    Raises:
+        QmpError: there is no such profile, or the scenario makes no sense.
     """
 
-    def __init__(self, conversation: Conversation, profile: str | None, program: str) -> None:
+    def __init__(
+        self,
+        conversation: Conversation,
+        *,
+        profile: str | None = None,
+        program: str = SYSTEM,
+        scenario: str | None = None,
+    ) -> None:
         self._conversation = conversation
         self.complaints: list[str] = []
         """Nodes and devices of the command line that could not be had, and why."""
@@ -110,7 +122,7 @@ class Player:
         self._path = os.path.join(self._folder.name, "monitor")
         self._machine = Machine(
             program=program,
-            storage=storage_for(conversation),
+            storage=storage_for(conversation, scenario),
             paused=self._starts_paused(),
             profile=profile,
         )
@@ -144,16 +156,14 @@ class Player:
         words = self._conversation.words or []
         names = Names()
         for wanted in ("-blockdev", "-device"):
-            for word, text in zip(words, words[1:], strict=False):
-                if word != wanted:
-                    continue
+            for text in texts_of(words, wanted):
                 try:
-                    for option in CommandLine([word, text]):
+                    for option in CommandLine([wanted, text]):
                         self._define(wanted, option.value, names)
                 except OptionError as error:
                     self.complaints.append(error.text)
                 except QmpError as error:
-                    self.complaints.append(f"{word} {text}: {error.desc}")
+                    self.complaints.append(f"{wanted} {text}: {error.desc}")
 
     def _define(self, what: str, value: dict[str, Any], names: Names) -> None:
         if what == "-device":

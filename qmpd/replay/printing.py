@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from qmpd.replay.compare import align
@@ -12,9 +13,13 @@ from qmpd.replay.messages import EVENT, GONE, GREETING, HANG_UP, REPLY, REQUEST,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from qmpd.replay.compare import Pair
+
 FIRST, DIFFERENT, EQUAL = ">", "~", "|"
 """Marks between the columns: the first difference, a later one, none."""
 HEADINGS = ("theirs", "ours")
+_BEFORE, _SHOWN = 60, 400
+"""Characters of the first difference that are shown: before it, and in all."""
 _ENDS = {GONE: "QEMU closes the connection", HANG_UP: "the client closes the connection"}
 
 
@@ -26,17 +31,26 @@ def side_by_side(theirs: list[Message], ours: list[Message], width: int) -> tupl
     """
     column = max((width - 3) // 2, 20)
     lines = [_row(HEADINGS[0], " ", HEADINGS[1], column).rstrip()]
-    first: tuple[Message | None, Message | None] | None = None
-    for left, right, same in align(theirs, ours):
-        mark = EQUAL if same else DIFFERENT if first else FIRST
-        if not same and first is None:
-            first = left, right
-        lines += _rows(_describe(left), mark, _describe(right), column)
+    first: Pair | None = None
+    for pair in align(theirs, ours):
+        mark = EQUAL if pair.equal else DIFFERENT if first else FIRST
+        if not pair.equal and first is None:
+            first = pair
+        lines += _rows(_describe(pair.left), mark, _describe(pair.right), column)
     if first is not None:
-        lines += ["", "The first difference:"]
-        for heading, message in zip(HEADINGS, first, strict=True):
-            lines.append(f"{heading + ':':8}{_whole(message)}")
+        lines += ["", "The first difference, as far as it counts:", *_difference(first)]
     return lines, first is None
+
+
+def _difference(pair: Pair) -> Iterator[str]:
+    """What was compared, from shortly before the place where it differs."""
+    left, right = pair.left_key[2:], pair.right_key[2:]
+    same = sum(1 for _ in takewhile(bool, map(str.__eq__, left, right)))
+    start = max(same - _BEFORE, 0)
+    for heading, message, text in zip(
+        HEADINGS, (pair.left, pair.right), (left, right), strict=True
+    ):
+        yield f"{heading + ':':8}{_whole(message, text, start)}"
 
 
 def _rows(left: str, mark: str, right: str, column: int) -> Iterator[str]:
@@ -91,9 +105,11 @@ def _version(greeting: dict[str, Any]) -> str:
     return ".".join(str(found.get(key, "?")) for key in ("major", "minor", "micro"))
 
 
-def _whole(message: Message | None) -> str:
+def _whole(message: Message | None, text: str, start: int) -> str:
     if message is None:
         return "(nothing)"
     if message.kind in _ENDS:
         return _ENDS[message.kind]
-    return message.raw or json.dumps(message.body)
+    ahead = "…" if start else ""
+    behind = "…" if len(text) > start + _SHOWN else ""
+    return f"{ahead}{text[start : start + _SHOWN]}{behind}"

@@ -35,17 +35,16 @@ _LIBVIRT = re.compile(
 )
 _RECEIVED = {"RECV_REPLY": REPLY, "RECV_EVENT": EVENT}
 _LINE = re.compile(r"^[ \t]*(->|<-|[CS]:)?[ \t]*(?=\{)", re.MULTILINE)
-_CLOSED = re.compile(r"[ \t]*(?:<-)?[ \t]*[\[(<]?(?:connection )?closed[\])>]?[ \t]*", re.IGNORECASE)
+_CLOSED = re.compile(
+    r"[ \t]*(?:<-)?[ \t]*[\[(<]?(?:connection )?closed[\])>]?[ \t]*", re.IGNORECASE
+)
 _BLANK = " \t\r\n"
 
 
 def read(text: str) -> Conversation:
     """Read a conversation; one without messages means that there was none in the text."""
     text = _QUOTED.sub("", text.replace("^M", ""))
-    if "QEMU_MONITOR_" in text:
-        messages = _read_libvirt(text)
-    else:
-        messages = _read_lines(text)
+    messages = _read_libvirt(text) if "QEMU_MONITOR_" in text else _read_lines(text)
     words, program = find_command_line(text)
     return Conversation(messages, words, program)
 
