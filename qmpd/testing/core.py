@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from qmpd.testing.settings import Settings
 
 MS = 1_000_000
-ROUNDS = 4
-"""Rounds of the loop without work after which a machine is considered at rest."""
+PATIENCE = 0.05
+"""Seconds between looks at whether a busy machine is still alive."""
 FOLDER_IN_RAM = "/images"
 
 
@@ -70,6 +70,7 @@ class Core:
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         settings = complete(settings)
         self.loop = loop
+        self._mortal = MortalLoop(loop)
         self.dead = False
         self._folders = Folders(settings)
         self.path = os.path.join(self._folders.socket, "qmp.sock")
@@ -93,7 +94,7 @@ class Core:
         _define(machine, CommandLine(node_words(settings)))
         machine.add_monitor(_Pair(far)).private = True
         machine.add_monitor(SocketServer(path=self.path))
-        attach(machine, MortalLoop(self.loop))  # type: ignore[arg-type]  # has all that is used
+        attach(machine, self._mortal)  # type: ignore[arg-type]  # has all that is used
 
     @property
     def levers(self) -> Levers:
@@ -158,15 +159,14 @@ class Core:
 
     async def settle(self) -> None:
         """Wait until no job has work under way: all either sleep, wait or have ended."""
-        quiet = 0
-        while quiet < ROUNDS and not self.dead:
+        while not self.dead:
             await asyncio.sleep(0)
-            quiet += 1
             if not self.machine.jobs.quiet:
-                quiet = 0
                 rest: asyncio.Future[None] = self.loop.create_future()
                 self.machine.jobs.when_quiet(lambda rest=rest: rest.set_result(None))  # type: ignore[misc]  # bound at once
-                await rest
+                await asyncio.wait([rest], timeout=PATIENCE)  # a dead machine tells nobody
+            elif not self._mortal.busy:
+                return
 
     async def advance(self, ms: int) -> None:
         """Move the stepped clock from timer to timer, and let the machine rest at each.

@@ -23,6 +23,8 @@ HELPER = 1
 """The number of the fixture's own connection in the journal: it is always the first."""
 TAIL = 20
 """Entries of the journal that a failure shows."""
+WIDTH = 200
+"""Characters of each that it shows."""
 REQUEST, EVENT, ERROR = "request", "event", "error"
 _CALLS = {REQUEST: "expect", EVENT: "expect_event", ERROR: "expect_error"}
 _ABSENT = object()
@@ -305,5 +307,18 @@ def _missing(step: Expectation, strangers: list[Happened]) -> str:
 
 def tail(entries: Sequence[Entry]) -> str:
     """The journal's last lines, for people."""
-    last = [f"  {entry!r}" for entry in entries[-TAIL:]]
+    last = [f"  {_line(entry)}" for entry in entries[-TAIL:]]
     return "\n".join(["the journal's last lines:", *last] if last else ["the journal is empty"])
+
+
+def _line(entry: Entry) -> str:
+    data = entry.data
+    if entry.kind == "request":
+        said = f"client {data['client']}: {data['command']} {json.dumps(data['arguments'])}"
+    elif "text" in data:
+        message = json.loads(data["text"])
+        message.pop("timestamp", None)
+        said = f"client {data['client']}: {json.dumps(message)}"
+    else:
+        said = " ".join(f"{key}={value!r}" for key, value in data.items())
+    return f"{entry.serial:5} {entry.kind:10} {said}"[:WIDTH]

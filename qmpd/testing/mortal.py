@@ -32,8 +32,16 @@ class MortalLoop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._serial = 0
+        self._soon: dict[int, asyncio.Handle] = {}
         self.remove_reader = loop.remove_reader
         self.remove_writer = loop.remove_writer
+
+    @property
+    def busy(self) -> bool:
+        """Whether the machine has something to do in the loop's next round."""
+        self._soon = {n: handle for n, handle in self._soon.items() if not handle.cancelled()}
+        return bool(self._soon)
 
     def add_reader(self, fd: int, action: Callable[..., Any], *args: Any) -> None:
         """See asyncio."""
@@ -45,7 +53,14 @@ class MortalLoop:
 
     def call_soon(self, action: Callable[..., Any], *args: Any) -> asyncio.Handle:
         """See asyncio."""
-        return self._loop.call_soon(survive, action, *args)
+        self._serial += 1
+        handle = self._loop.call_soon(self._now, self._serial, action, *args)
+        self._soon[self._serial] = handle
+        return handle
+
+    def _now(self, serial: int, action: Callable[..., Any], *args: Any) -> None:
+        self._soon.pop(serial, None)
+        survive(action, *args)
 
     def call_soon_threadsafe(self, action: Callable[..., Any], *args: Any) -> asyncio.Handle:
         """See asyncio."""

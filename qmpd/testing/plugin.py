@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from qmpd.testing.settings import Settings
     from qmpd.testing.thread import QmpdThread
 
+    _AnyDaemon = QmpdInLoop | QmpdThread | QmpdProcess
+
 MARKERS = (
     "qmpd(**settings): how the daemon of the fixture is set up",
     "qmpd_relaxed: let the client send what it likes and leave jobs behind",
     "qmpd_strict: every request that nobody expects is a failure, even without expectations",
 )
+_Daemon = TypeVar("_Daemon", "QmpdThread", "QmpdProcess")
 _failed = pytest.StashKey[bool]()
 
 
@@ -69,11 +72,17 @@ def _prepare(request: pytest.FixtureRequest, daemon: Expecting) -> None:
         daemon.strict = True
 
 
-def _went_well(request: pytest.FixtureRequest) -> bool:
-    return request.node.stash.get(_failed, False) is False
-
-
-_Daemon = TypeVar("_Daemon", "QmpdThread", "QmpdProcess")
+def _verify(request: pytest.FixtureRequest, daemon: _AnyDaemon) -> None:
+    """Check what happened, unless the test has failed by itself."""
+    if request.node.stash.get(_failed, False):
+        return
+    complaint = ""
+    try:
+        daemon.verify()
+    except AssertionError as error:
+        complaint = str(error)
+    if complaint:
+        pytest.fail(complaint, pytrace=False)
 
 
 def _running(request: pytest.FixtureRequest, daemon: _Daemon) -> Iterator[_Daemon]:
@@ -81,8 +90,7 @@ def _running(request: pytest.FixtureRequest, daemon: _Daemon) -> Iterator[_Daemo
     daemon.start()
     try:
         yield daemon
-        if _went_well(request):
-            daemon.verify()
+        _verify(request, daemon)
     finally:
         daemon.close()
 
@@ -97,8 +105,7 @@ async def qmpd(request: pytest.FixtureRequest) -> AsyncIterator[QmpdInLoop]:
     await daemon.start()
     try:
         yield daemon
-        if _went_well(request):
-            daemon.verify()
+        _verify(request, daemon)
     finally:
         await daemon.close()
 

@@ -63,8 +63,9 @@ def test_process(qmpd_process):
 """
     )
     assert counts == {"passed": 3, "error": 2}
-    assert said.count("E           left behind: job 'j', which is concluded") == 2
+    assert said.count("\nleft behind: job 'j', which is concluded\n") == 2
     assert "transition job='j' status='concluded'" in said
+    assert "Traceback" not in said
 
 
 def test_a_test_that_failed_by_itself_is_not_checked(session):
@@ -110,7 +111,7 @@ def test_expectations_are_checked_at_the_end(session):
             qmpd_process.wait_until_dead()
     """)
     assert counts == {"passed": 6, "error": 5}
-    assert said.count("missing: expect('query-jobs')") == 3
+    assert said.count("\nmissing: expect('query-jobs')\n") == 3
     assert "unexpected: " in said
     assert "has taken its journal along: call verify() before" in said
 
