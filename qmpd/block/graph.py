@@ -50,6 +50,10 @@ class Graph:
 
     # --- names -------------------------------------------------------------------------
 
+    def use_digits(self, digits: Iterator[int]) -> None:
+        """Take the digits of generated names from somewhere else from now on."""
+        self._digits = digits
+
     def generate_name(self) -> str:
         """``#block``, a counter, and two digits that nobody should rely on."""
         name = f"#block{self._generated}{next(self._digits):02d}"

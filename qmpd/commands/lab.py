@@ -6,6 +6,7 @@ import errno as numbers
 
 from qmpd.errors import QmpError
 from qmpd.lab.clock import EPOCH, SteppedClock
+from qmpd.lab.dice import digits
 from qmpd.lab.faults import EVERYWHERE, Fault
 from qmpd.lab.levers import Progress
 from qmpd.lab.wire import WireFault
@@ -148,6 +149,11 @@ def advance(machine: Machine, *, ms: int) -> None:
     if stepped is None:
         raise QmpError("The clock is not stepped")
     stepped.advance(ms * MS)
+
+
+def seed(machine: Machine, *, seed: int) -> None:
+    """Let generated names follow from a number, beginning with the next one."""
+    machine.graph.use_digits(digits(seed))
 
 
 def journal(

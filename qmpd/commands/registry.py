@@ -101,6 +101,7 @@ _TABLE: dict[str, Command] = {
             "wire-clear",
             "clock",
             "advance",
+            "seed",
             "journal",
             "jobs",
             "files",

@@ -49,6 +49,7 @@ OBJECTS: dict[str, Any] = {
     "QmpdWire": ((("what", 6, False, ("greeting", "reply", "event")), ("action", 6, False, ("delay", "split", "drop", "duplicate", "reorder", "stale-id", "hang-up", "silence")), ("name", 0, True, None), ("count", 2, True, None), ("delay-ms", 2, True, None)), None, None),
     "QmpdClock": ((("mode", 6, False, ("real", "stepped")), ("start", 2, True, None)), None, None),
     "QmpdAdvance": ((("ms", 2, False, None),), None, None),
+    "QmpdSeed": ((("seed", 2, False, None),), None, None),
     "QmpdJournal": ((("since", 2, True, None), ("kinds", 10, True, (0, None))), None, None),
     "MonitorOptions": ((("id", 0, True, None), ("mode", 6, True, ("readline", "control")), ("pretty", 1, True, None), ("chardev", 0, False, None)), None, None),
 }
@@ -105,6 +106,7 @@ COMMANDS: dict[str, tuple[str, dict[str, str], tuple[str, ...], bool]] = {
     "x-qmpd-wire-clear": ("Empty", {}, ("lab",), False),
     "x-qmpd-clock": ("QmpdClock", {"mode": "mode", "start": "start"}, ("lab",), False),
     "x-qmpd-advance": ("QmpdAdvance", {"ms": "ms"}, ("lab",), False),
+    "x-qmpd-seed": ("QmpdSeed", {"seed": "seed"}, ("lab",), False),
     "x-qmpd-journal": ("QmpdJournal", {"since": "since", "kinds": "kinds"}, ("lab",), False),
     "x-qmpd-jobs": ("Empty", {}, ("lab",), False),
     "x-qmpd-files": ("Empty", {}, ("lab",), False),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 from qmpd.block.opening import add_node
 from qmpd.devices import Names, plug
 from qmpd.lab.clock import SteppedClock
+from qmpd.lab.dice import digits
 from qmpd.machine import Machine
 from qmpd.monitor.chardev import Chardev, SocketServer
 from qmpd.options import known
@@ -28,7 +28,7 @@ from qmpd.testing.pulls import has_reached
 from qmpd.testing.settings import Folders, complete, node_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from qmpd.errors import QmpError
     from qmpd.lab.journal import Entry
@@ -49,13 +49,6 @@ class _Pair(Chardev):
         super().__init__()
         fd = end.detach()
         self._client = (fd, fd)
-
-
-def digits_of(seed: int) -> Iterator[int]:
-    """The digits behind generated node names."""
-    dice = Random(seed)  # noqa: S311 - names, not secrets
-    while True:
-        yield dice.randrange(100)
 
 
 class Core:
@@ -262,7 +255,7 @@ def _make_machine(settings: Settings, memory: MemoryStorage | None) -> Machine:
     return Machine(
         program=settings["program"],
         storage=memory or HostStorage(AccessPolicy()),
-        digits=digits_of(settings["seed"]),
+        digits=digits(settings["seed"]),
         lab=True,
         **played,
     )

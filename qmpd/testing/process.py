@@ -30,6 +30,16 @@ PAUSE = 0.002
 MERCY = 5.0
 """Seconds that the process has to end by itself."""
 
+SCENARIO = """\
+[[lever]]
+command = "x-qmpd-seed"
+arguments = {{ seed = {seed} }}
+
+[[lever]]
+command = "x-qmpd-clock"
+arguments = {{ mode = "{clock}" }}
+"""
+
 
 class StartError(Exception):
     """The process ended instead of greeting; ``str()`` is what it said."""
@@ -108,7 +118,8 @@ class QmpdProcess(Levers, Expecting):
         return os.path.join(self._place.socket, "stderr")
 
     def _words(self, fds: list[int]) -> list[str]:
-        words = [sys.executable, "-m", "qmpd", "--lab", *node_words(self._settings)]
+        words = [sys.executable, "-m", "qmpd", "--lab", "--scenario", self._write_scenario()]
+        words += node_words(self._settings)
         if self._settings["profile"] is not None:
             words += ["--profile", self._settings["profile"]]
         daemon = self._settings["program"] == "storage-daemon"
@@ -117,6 +128,13 @@ class QmpdProcess(Levers, Expecting):
             words += ["--monitor" if daemon else "--mon", f"chardev=c{number},mode=control"]
         return words
 
+    def _write_scenario(self) -> str:
+        """What is to be set before the first node is there."""
+        path = os.path.join(self._place.socket, "scenario.toml")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(SCENARIO.format(**self._settings))
+        return path
+
     def _greet(self, control: str) -> None:
         try:
             self.client = Client(control)
@@ -124,8 +142,6 @@ class QmpdProcess(Levers, Expecting):
             self.process.wait()
             raise StartError(self.stderr.strip()) from None
         self.jobs()  # from now on the journal knows that this connection is the test's own
-        if self._settings["clock"] == "stepped":
-            self.pull("x-qmpd-clock", {"mode": "stepped"})
 
     @property
     def stderr(self) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from qmpd.testing import QmpdInLoop, QmpdThread
+from qmpd.testing import QmpdInLoop, QmpdProcess, QmpdThread
 
 COMMIT = {"device": "top", "top_node": "mid", "base_node": "base"}
 
@@ -58,3 +58,14 @@ def test_a_thread_sees_the_same_time():
             qmpd.advance(10_000)
             end = client.wait_event("BLOCK_JOB_COMPLETED")
     assert end["timestamp"]["seconds"] == 1600000003  # 3 MiB at 1 MiB/s
+
+
+def test_a_seed_gives_the_same_names_in_every_kind_of_daemon():
+    names = []
+    inline = {"driver": "raw", "node-name": "r", "file": {"driver": "null-co", "size": 512}}
+    for kind in (QmpdThread, QmpdProcess):
+        with kind(seed=5, blockdevs=[inline], clock="stepped") as qmpd:
+            found = qmpd.client.execute("query-named-block-nodes")
+            names.append([node["node-name"] for node in found])
+    assert names[0] == names[1]
+    assert any(name.startswith("#block") for name in names[0])

@@ -182,6 +182,13 @@ class QmpdClock(Struct):
     """Seconds since the epoch at which a stepped clock starts."""
 
 
+class QmpdSeed(Struct):
+    """Decide what is free to choose: the digits of the node names that are generated."""
+
+    seed: Int
+    """The same number gives the same names."""
+
+
 class QmpdAdvance(Struct):
     """Move the stepped clock."""
 
@@ -253,6 +260,7 @@ LEVERS = (
     _lever("wire-clear"),
     _lever("clock", QmpdClock),
     _lever("advance", QmpdAdvance),
+    _lever("seed", QmpdSeed),
     _lever("journal", QmpdJournal, list[QmpdEntry]),
     _lever("jobs", None, list[QmpdJobState]),
     _lever("files", None, list[QmpdFile]),
