@@ -118,8 +118,8 @@ class Player:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
-        self._folder = tempfile.TemporaryDirectory(prefix="qmpd-replay-")
-        self._path = os.path.join(self._folder.name, "monitor")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._path = ""
         self._machine = Machine(
             program=program,
             storage=storage_for(conversation, scenario),
@@ -128,11 +128,14 @@ class Player:
         )
         self._tempo = Tempo(self._machine.scheduler.wall)
         self._machine.jobs.levers = self._tempo
-        self._machine.add_monitor(SocketServer(path=self._path))
+        self._machine.on_quit = self._quit
 
     async def __aenter__(self) -> Self:
         """Build the graph and let the client in."""
         self._build()
+        self._folder = tempfile.TemporaryDirectory(prefix="qmpd-replay-")
+        self._path = os.path.join(self._folder.name, "monitor")
+        self._machine.add_monitor(SocketServer(path=self._path))
         serve.attach(self._machine, asyncio.get_running_loop())
         return self
 
@@ -141,7 +144,14 @@ class Player:
         await self._hang_up()
         self._machine.close()
         self._machine.scheduler.close()  # a machine that has died leaves it running
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _quit(self) -> None:
+        for monitor in self._machine.monitors:
+            if monitor.connection is not None:
+                monitor.connection.flush()
+        self._machine.close()
 
     def _starts_paused(self) -> bool:
         words = self._conversation.words
@@ -278,14 +288,11 @@ class Player:
         missing = [message for message in group if is_known(message, SYSTEM)]
         while missing and not self._closed:
             missing = [message for message in missing if not self._has(message)]
-            if missing and not await self._hear(self._patience):
-                self._lose_patience()
+            if not missing or await self._hear(BRIEF) or self._tempo.nudge():
+                continue
+            if self._patience == BRIEF or not await self._hear(self._patience):
+                self._patience = BRIEF  # the two have gone different ways
                 return
-
-    def _lose_patience(self) -> None:
-        """The other one said something that is not said here."""
-        self._tempo.let_go()
-        self._patience = BRIEF
 
     def _has(self, wanted: Message) -> bool:
         for message in self._waiting:
@@ -294,7 +301,7 @@ class Player:
             if message.kind == REPLY:
                 found = message.body.get("id") == wanted.body.get("id")
                 if found and ("error" in message.body) != ("error" in wanted.body):
-                    self._lose_patience()
+                    self._patience = BRIEF
             else:
                 found = event_text(message) == event_text(wanted)
             if found:

@@ -38,8 +38,15 @@ class Tempo(Levers):
         if self._announced[job, status]:
             self._announced[job, status] -= 1
 
+    def nudge(self) -> bool:
+        """Let every job that stands take one step; False if there is none."""
+        standing = [(job, status) for job, (status, _) in self._stopped.items()]
+        for job, status in standing:
+            self.announce(job, status)
+        return bool(standing)
+
     def let_go(self) -> None:
-        """Hold nothing any more: the conversation has left the recorded path, or is over."""
+        """Hold nothing any more: the conversation is over."""
         self._free = True
         for job in list(self._stopped):
             self._resume(job)
