@@ -74,6 +74,7 @@ class JobManager:
         self._busy: set[Job] = set()
         self._waiting: list[Callable[[], None]] = []
         self._held: list[Callable[[], None]] = []
+        self._emptied: Callable[[], None] | None = None
         self.closed = False
         self.levers: Levers | None = None
         self.die: Callable[[], None] | None = None
@@ -127,6 +128,9 @@ class JobManager:
         job.free()
         job.move(states.NULL)
         self.jobs.pop(job.id, None)
+        if self._emptied is not None and not self.jobs:
+            then, self._emptied = self._emptied, None
+            self.scheduler.call_soon(then)
 
     def completed(self, job: Job) -> None:
         """The work of ``job`` has ended, well or not."""
@@ -331,15 +335,12 @@ class JobManager:
                     self.forget(job)
                 elif job.status != states.ABORTING:
                     job.cancel(force=True)
-            self._after_all(then)
+            if self.jobs:
+                self._emptied = then
+            else:
+                then()
 
         self.when_quiet(cancel)
-
-    def _after_all(self, then: Callable[[], None]) -> None:
-        if self.jobs:
-            self.scheduler.call_later(1_000_000, lambda: self._after_all(then))
-        else:
-            then()
 
     def close(self) -> None:
         """Forget everything; results that still arrive go nowhere."""

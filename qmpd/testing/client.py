@@ -267,8 +267,7 @@ class AsyncClient(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
+        self._transport = transport  # type: ignore[assignment]  # uvloop's are no subclasses
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""

@@ -65,11 +65,11 @@ class Core:
         self.loop = loop
         self._mortal = MortalLoop(loop)
         self.dead = False
+        self.memory = MemoryStorage(AccessPolicy()) if settings["storage"] == "memory" else None
+        self.machine = _make_machine(settings, self.memory)
         self._folders = Folders(settings)
         self.path = os.path.join(self._folders.socket, "qmp.sock")
-        self.memory = MemoryStorage(AccessPolicy()) if settings["storage"] == "memory" else None
         self.control, far = socket.socketpair()
-        self.machine = _make_machine(settings, self.memory)
         try:
             self._set_up(settings, far)
         except BaseException:
@@ -85,8 +85,9 @@ class Core:
         if settings["clock"] == "stepped":
             machine.scheduler.clock = SteppedClock()
         _define(machine, CommandLine(node_words(settings)))
-        machine.add_monitor(_Pair(far)).private = True
-        machine.add_monitor(SocketServer(path=self.path))
+        listening = SocketServer(path=self.path)
+        machine.add_monitor(_Pair(far)).private = True  # the first: its client is number 1
+        machine.add_monitor(listening)
         attach(machine, self._mortal)  # type: ignore[arg-type]  # has all that is used
 
     @property

@@ -63,7 +63,9 @@ class QmpdThread(Levers, Expecting):
     def start(self) -> None:
         """Start the daemon; ``with`` does this."""
         started: Future[Core] = Future()
-        self._thread = threading.Thread(target=self._live, args=(started,), name="qmpd")
+        self._thread = threading.Thread(
+            target=self._live, args=(started,), name="qmpd", daemon=True
+        )
         self._thread.start()
         try:
             self._core = started.result()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from qmpd.testing import AsyncClient, QmpdInLoop, QmpdProcess, QmpdThread, Settings
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "testing.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "testing.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\w+\.py)\n")
 INI = """\
@@ -30,16 +31,26 @@ def write_out(folder):
     return len(re.findall(r"^(?:async )?def test_", text, re.MULTILINE))
 
 
-def test_every_example_of_the_document_passes(tmp_path):
-    tests = write_out(tmp_path)
-    ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
-        cwd=tmp_path,
+def run(folder, *words):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert f"{tests} passed in" in ended.stdout, ended.stdout + ended.stderr
+    return done.stdout + done.stderr
+
+
+def test_every_example_of_the_document_passes(tmp_path):
+    tests = write_out(tmp_path)
+    said = run(tmp_path)
+    assert f"{tests} passed in" in said, said
+
+
+def test_the_tests_of_the_example_pass():
+    said = run(ROOT, "examples/test_commit.py")
+    assert "3 passed in" in said, said
 
 
 def public(thing):

@@ -132,6 +132,8 @@ async def test_a_daemon_that_cannot_be_made_leaves_nothing():
         await QmpdInLoop(blockdevs=[WRONG]).start()
     with pytest.raises(OptionError, match="Parameter 'driver' does not accept value 'x'"):
         await QmpdInLoop(blockdevs=["driver=x,node-name=a"]).start()
+    with pytest.raises(QmpError, match="profile"):
+        await QmpdInLoop(profile="qemu-0.1").start()
     with pytest.raises(TypeError, match="there is no setting 'colour'"):
         await QmpdInLoop(colour="red").start()
 

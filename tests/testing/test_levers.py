@@ -338,7 +338,8 @@ async def test_a_daemon_that_does_not_run_has_no_levers():
         QmpdThread().hold("j", "ready")
 
 
-async def test_quitting_is_an_end_in_order(qmpd):
+@pytest.mark.qmpd(clock="stepped")
+async def test_quitting_is_an_end_in_order_though_time_stands_still(qmpd):
     await qmpd.chain("base", "mid", "top")
     await qmpd.progress("j", "held")
     async with await qmpd.connect() as client:
