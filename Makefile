@@ -27,7 +27,7 @@ serve: $(VENV)/run.stamp ## leave the same daemon listening on SOCKET; Ctrl-C en
 	@$(BIN)/python -m qmpd.demo --serve $(SOCKET) $(ARGS)
 
 test: $(VENV)/dev.stamp ## run all tests; those against the real QEMU if it is installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: $(VENV)/dev.stamp ## lint, formatting, types, and who may import whom
 	$(BIN)/ruff check

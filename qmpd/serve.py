@@ -40,8 +40,17 @@ def run(machine: Machine) -> None:
 
     machine.on_quit = finish
     machine.on_death = _abort
+
+    # The loop's own handlers would leave the default action behind when it is closed, and a
+    # second signal would then be deadly.
+    def interrupt(*_: object) -> None:
+        if reactor.attached:
+            reactor.call_from_anywhere(stop)
+        else:
+            porch.interrupt(stop)
+
     for number in SIGNALS:
-        handle_signal(number, lambda *_: porch.interrupt(stop))
+        handle_signal(number, interrupt)
     # Nodes and edges refer to each other and live long: looking for garbage among them at
     # every thousandth allocation only makes requests late.
     gc.set_threshold(100_000, 20, 20)
@@ -50,13 +59,12 @@ def run(machine: Machine) -> None:
         machine.start()
         porch.run()
         if not porch.ended:
-            loop = reactor.loop
-            for number in SIGNALS:
-                loop.add_signal_handler(number, stop)
             porch.run_signal()  # one that came in between
-            loop.run_forever()
+            reactor.loop.run_forever()
         _say_goodbye(machine)
     finally:
+        for number in SIGNALS:
+            handle_signal(number, 1)  # SIG_IGN: the end has come already
         porch.close()
         machine.close()
         if reactor.attached:

@@ -7,6 +7,7 @@ A node's name is the plain path if opening that path alone would build the same 
 from __future__ import annotations
 
 from qmpd.block import wording
+from qmpd.block.chain import next_in_chain, skip_filters
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
@@ -130,3 +131,30 @@ def without_protocol(name: str) -> str:
     if head != "file":
         raise QmpError(wording.unknown_protocol(head))
     return rest
+
+
+def find_by_filename(top: Node, wanted: str) -> Node | None:
+    """The layer below ``top`` that a file name means, or None.
+
+    Plain names are made absolute from the overlay's place, as its own backing file's name is,
+    and compared as real paths: a file that is gone is not found. Others are compared as they
+    stand (observed on QEMU 7.2).
+    """
+    names = Names()
+    canonical = top.driver.graph.storage.canonical
+    here: Node | None = skip_filters(top)
+    while here is not None:
+        below = next_in_chain(here)
+        if below is None:
+            return None
+        below = skip_filters(below)
+        file = here.child("file")
+        base = names.of(file).exact if file is not None else ""
+        own = combine(base, here.driver.backing_file) if here.driver.backing_file else ""
+        if _has_protocol(wanted) or _has_protocol(names.of(below).text):
+            if wanted in (names.of(below).text, own):
+                return below
+        elif own and (real := canonical(combine(base, wanted))) and real == canonical(own):
+            return below
+        here = below
+    return None

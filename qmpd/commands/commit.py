@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qmpd.block import permissions as p
 from qmpd.block.chain import chain, contains, next_in_chain, skip_filters
-from qmpd.block.filename import Names
+from qmpd.block.filename import Names, find_by_filename
 from qmpd.block.node import Node, User
 from qmpd.errors import DeviceNotFound, QmpError
 from qmpd.jobs import wording
@@ -95,13 +95,12 @@ def _find_top(machine: Machine, root: Node, top_node: str | None, top: str | Non
         return found
     if top is None:
         return root
-    names = Names()
-    if names.of(root).text == top:
+    if Names().of(root).text == top:
         return root
-    for node in chain(root):
-        if node is not root and names.of(node).text == top:
-            return node
-    raise QmpError(wording.top_file_not_found(top))
+    found_by_name = find_by_filename(root, top)
+    if found_by_name is None:
+        raise QmpError(wording.top_file_not_found(top))
+    return found_by_name
 
 
 def _find_base(machine: Machine, top: Node, base_node: str | None, base: str | None) -> Node:
@@ -113,10 +112,9 @@ def _find_base(machine: Machine, top: Node, base_node: str | None, base: str | N
             raise QmpError(wording.not_in_chain(base_node))
         return found
     if base is not None:
-        names = Names()
-        for node in chain(top):
-            if node is not top and names.of(node).text == base:
-                return node
-        raise QmpError(wording.base_file_not_found(base))
+        found_by_name = find_by_filename(top, base)
+        if found_by_name is None:
+            raise QmpError(wording.base_file_not_found(base))
+        return found_by_name
     *_, bottom = chain(top)
     return bottom

@@ -18,7 +18,7 @@ from qmpd.block.node import DirtyBitmap
 from qmpd.block.reopen import set_read_only
 from qmpd.errors import QmpError
 from qmpd.jobs import states
-from qmpd.jobs.blockjob import BATCH, CHUNK, BlockJob, Copied, as_errno, copy_step
+from qmpd.jobs.blockjob import BATCH, CHUNK, BlockJob, Copied, as_errno, copy_step, unallocated
 from qmpd.jobs.job import WAIT, Sleep, Wait, Work
 
 TYPE_CHECKING = False
@@ -136,15 +136,20 @@ class ActiveCommitJob(BlockJob):
     def run(self) -> Run:
         """Find what to copy, copy it, get ready, and wait."""
         size = self.source.driver.length()
+        bitmap = DirtyBitmap(self._granularity())
         if size:
+            self.source.dirty_bitmaps.append(bitmap)
             if self.base.driver.length() < size:
                 yield Work(lambda: self.base.driver.truncate(size))
-            yield from self._copy_all(size)
+        if unallocated(self.source, self.base, 0, size) < size:
+            yield from self._copy_all(bitmap, size)
             if self.code or self.must_end():
                 return
             yield Work(self.base.driver.flush)
             if self.must_end():
                 return
+        elif size:
+            yield Sleep(0)
         yield from self.hold_before(states.READY)
         if self.must_end():
             return
@@ -156,11 +161,10 @@ class ActiveCommitJob(BlockJob):
         self._drained = True
         self.pause_count += 1
 
-    def _copy_all(self, size: int) -> Run:
-        granule = self._granularity()
-        bitmap = DirtyBitmap(granule)
-        self.source.dirty_bitmaps.append(bitmap)
-        dirty: list[tuple[int, int]] = yield Work(lambda: self._find_dirty(size, granule))
+    def _copy_all(self, bitmap: DirtyBitmap, size: int) -> Run:
+        dirty: list[tuple[int, int]] = yield Work(
+            lambda: self._find_dirty(size, bitmap.granularity)
+        )
         bitmap.count = self.total = sum(length for _, length in dirty)
         yield Sleep(0)
         for start, length in dirty:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
         def open(self, path: str, flags: int) -> int:
             """Open an image and return a new descriptor; raises OSError."""
 
+        def canonical(self, path: str) -> str | None:
+            """The one name of an image that exists, None if it does not."""
+
         def close(self) -> None:
             """Give everything back that outlives single descriptors."""
 
@@ -41,6 +44,13 @@ class HostStorage:
         if "\0" in path:  # QEMU's spelling of it exists in no directory either
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY)
+
+    def canonical(self, path: str) -> str | None:
+        """The real path, None if there is no such file."""
+        try:
+            return os.path.realpath(path, strict=True)
+        except OSError:
+            return None
 
     def close(self) -> None:
         """Nothing outlives the descriptors."""

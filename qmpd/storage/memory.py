@@ -52,6 +52,11 @@ class MemoryStorage:
         """The names of all images, oldest first."""
         return list(self._images)
 
+    def canonical(self, path: str) -> str | None:
+        """The normalised name, None if there is no such image."""
+        path = os.path.normpath(path)
+        return path if any(os.path.normpath(name) == path for name in self._images) else None
+
     def open(self, path: str, flags: int) -> int:
         """Open an image; a name that nobody created is ENOENT.
 

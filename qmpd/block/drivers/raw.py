@@ -30,6 +30,8 @@ class RawDriver(Driver):
     mutable_options = frozenset(("offset", "size"))
     strong_options = ("offset", "size")
 
+    _is_filter: bool | None = None
+
     def open(self, options: dict[str, Any]) -> None:
         """Check the window.
 
@@ -68,11 +70,15 @@ class RawDriver(Driver):
         return ("offset", "size")
 
     def edge_permissions(self, edge: Edge, perm: int, shared: int, flags: Flags) -> tuple[int, int]:
-        """A filter's rule without a window; with one, a data parent's."""
+        """A filter's rule without a window; with one, a data parent's.
+
+        Which of the two is decided when the node is opened: a later window changes nothing.
+        """
         del edge, flags
-        if "offset" not in self.node.options.effective and (
-            "size" not in self.node.options.effective
-        ):
+        if self._is_filter is None:
+            given = self.node.options.effective
+            self._is_filter = "offset" not in given and "size" not in given
+        if self._is_filter:
             return p.of_filter(perm, shared)
         wanted, shared = p.of_storage(perm, shared, p.ROLE_DATA, writable=False)
         # A window needs write and resize only if its user does.
