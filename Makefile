@@ -53,16 +53,23 @@ clean: ## remove everything that was made here, .venv too
 		.import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# An import hook instead of a plain path would double the time that Python takes to start, and so
+# would sources without their bytecode, which some environments forbid to be written on import.
+PLAIN_PATH := --config-settings editable_mode=compat
+COMPILE := $(BIN)/python -m compileall -q qmpd
+
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
 $(VENV)/run.stamp: $(VENV)/python.stamp pyproject.toml
 	@echo "installing qmpd into $(VENV), once"
-	@$(PIP_INSTALL) -e .
+	@$(PIP_INSTALL) -e . $(PLAIN_PATH)
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml
 	@echo "installing qmpd and its tools into $(VENV), once"
-	@$(PIP_INSTALL) -e '.[test,check]'
+	@$(PIP_INSTALL) -e '.[test,check]' $(PLAIN_PATH)
+	@$(COMPILE)
 	@touch $@ $(VENV)/run.stamp
 
 $(VENV)/python.stamp:

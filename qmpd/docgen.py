@@ -15,7 +15,7 @@ from qmpd.commands.registry import commands_of
 from qmpd.jobs import states
 from qmpd.protocol import session
 from qmpd.schema.models import COMMANDS, EVENTS
-from qmpd.schema.models.kinds import STORAGE_DAEMON, SYSTEM
+from qmpd.schema.models.kinds import LAB, STORAGE_DAEMON, SYSTEM
 from qmpd.schema.shapes import (
     AlternateShape,
     BuiltinShape,
@@ -158,7 +158,9 @@ def _one_line(text: str) -> str:
 
 def _remarks(definition: Command | Event) -> Iterator[str]:
     remarks = []
-    if STORAGE_DAEMON not in definition.programs:
+    if LAB in definition.programs:
+        remarks.append("only with --lab")
+    elif STORAGE_DAEMON not in definition.programs:
         remarks.append("not in the storage daemon")
     remarks += definition.features
     if remarks:

@@ -38,4 +38,10 @@ Test double
   --scenario FILE                                   what images there are, who may write them
   --lab                                             add the commands x-qmpd-..., which hold
                                                     jobs, deny access and inject faults
-  --profile NAME                                    play another QEMU than 7.2"""
+  --profile NAME                                    play another QEMU than 7.2
+
+Instead of options
+  qmpd show SOCKET                                  draw a running daemon's graph
+  qmpd replay FILE                                  play a log's conversation again
+  qmpd record --listen PATH --connect PATH --output FILE
+                                                    write such a log"""

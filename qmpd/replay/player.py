@@ -9,7 +9,6 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, Any, Self
 
-from qmpd import serve
 from qmpd.block.opening import add_node
 from qmpd.commands.registry import commands_of
 from qmpd.devices import Names, plug
@@ -136,7 +135,8 @@ class Player:
         self._folder = tempfile.TemporaryDirectory(prefix="qmpd-replay-")
         self._path = os.path.join(self._folder.name, "monitor")
         self._machine.add_monitor(SocketServer(path=self._path))
-        serve.attach(self._machine, asyncio.get_running_loop())
+        self._machine.scheduler.attach(asyncio.get_running_loop())
+        self._machine.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:

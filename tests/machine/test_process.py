@@ -192,7 +192,7 @@ WRONG = {
 
 @pytest.mark.parametrize(
     "case",
-    [case for case in WRONG],
+    list(WRONG),
 )
 @pytest.mark.parametrize("daemonize", [False, True])
 def test_wrong_input(start, tmp_path, case, daemonize):
