@@ -65,6 +65,7 @@ class Core:
         self.loop = loop
         self._mortal = MortalLoop(loop)
         self.dead = False
+        self._pulls: set[asyncio.Future[Any]] = set()
         self.memory = MemoryStorage(AccessPolicy()) if settings["storage"] == "memory" else None
         self.machine = _make_machine(settings, self.memory)
         self._folders = Folders(settings)
@@ -113,16 +114,21 @@ class Core:
         return self.entries(), self.jobs()
 
     def _died(self) -> None:
-        self.dead = True
-        self.levers.journal.add("lever", action="died")
+        self._end("died")
         raise Death
+
+    def _end(self, how: str) -> None:
+        self.dead = True
+        self.levers.journal.add("lever", action=how)
+        for future in self._pulls:
+            if not future.done():
+                future.set_exception(DaemonGoneError(f"the daemon has {how}"))
 
     def _quit(self) -> None:
         for monitor in self.machine.monitors:
             if monitor.connection is not None:
                 monitor.connection.flush()
-        self.dead = True
-        self.levers.journal.add("lever", action="quit")
+        self._end("quit")
         self.machine.close()
 
     # --- levers ------------------------------------------------------------------------
@@ -136,6 +142,8 @@ class Core:
         if self.dead:
             raise DaemonGoneError("the daemon is dead")
         future: asyncio.Future[Any] = self.loop.create_future()
+        self._pulls.add(future)
+        future.add_done_callback(self._pulls.discard)
 
         def done(value: Any, error: QmpError | None) -> None:
             if future.done():
@@ -147,8 +155,7 @@ class Core:
                 future.set_exception(CommandError(command, said))
 
         self.levers.note_pull(command, arguments)
-        if not survive(self.machine.dispatcher.submit, Request(command, arguments), done):
-            raise DaemonGoneError(f"the daemon died of {command}")
+        survive(self.machine.dispatcher.submit, Request(command, arguments), done)
         return await future
 
     async def settle(self) -> None:
@@ -244,6 +251,7 @@ class Core:
 
     def close(self) -> None:
         """Close everything that the machine has; images on disk are written back."""
+        self.levers.faults.clear()  # or what is written back at the end would meet them
         self.machine.close()
         self.machine.scheduler.close()  # a dead machine has left its worker behind
         self._folders.remove()

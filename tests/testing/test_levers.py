@@ -348,3 +348,62 @@ async def test_quitting_is_an_end_in_order_though_time_stands_still(qmpd):
         await client.wait_closed()
         assert states(client)[-3:] == ["aborting", "concluded", "null"]
     await qmpd.wait_until_dead()
+
+
+STRIKES = [
+    ({"operation": "read", "node": "mid"}, "Input/output error", ["read"]),
+    ({"operation": "read", "node": "mid", "offset": "1M", "length": 1}, "Input/output error", ["read"]),
+    ({"operation": "read", "node": "mid", "offset": 0, "length": "1M"}, None, []),
+    ({"operation": "read", "path": "/images/mid.qcow2"}, "Input/output error", ["read"]),
+    ({"operation": "write", "node": "base", "errno": "EDQUOT"}, "Disk quota exceeded", ["write"]),
+    ({"operation": "write", "node": "base-storage"}, "Input/output error", ["write"]),
+    ({"operation": "flush", "node": "base"}, "Input/output error", []),
+    ({"operation": "write", "node": "top-storage"}, "Input/output error", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fault", "error", "operations"), STRIKES)
+async def test_each_operation_is_struck_at_each_level(qmpd, fault, error, operations):
+    await qmpd.chain("base", "mid", "top")
+    await qmpd.fault(**fault)
+    await qmpd.client.execute("block-commit", **COMMIT)
+    await qmpd.wait_for("j", "null")
+    (end,) = [e["data"] for e in qmpd.client.events if e["event"] == "BLOCK_JOB_COMPLETED"]
+    errors = [e["data"] for e in qmpd.client.events if e["event"] == "BLOCK_JOB_ERROR"]
+    assert end.get("error") == error
+    assert [data["operation"] for data in errors] == operations
+
+
+async def test_opening_can_fail_or_be_refused(qmpd):
+    chain = await qmpd.chain("base", "mid", "top")
+    await qmpd.fault("open", path=chain.base, errno="EMFILE", count=1)
+    await qmpd.deny(chain["mid"], "read")
+    define = {"driver": "file", "node-name": "again"}
+    for layer, why in ((chain.base, "Too many open files"), (chain["mid"], "Permission denied")):
+        with pytest.raises(CommandError, match=why):
+            await qmpd.client.execute("blockdev-add", {**define, "filename": layer.path})
+    await qmpd.client.execute("blockdev-add", {**define, "filename": chain.base})
+
+
+async def test_a_job_held_before_ready_goes_on_when_released(qmpd):
+    await qmpd.chain("base", "top")
+    await qmpd.hold("*", "ready")
+    await qmpd.client.execute("block-commit", **ACTIVE)
+    await qmpd.wait_until_held("j", "ready")
+    await qmpd.release("*")
+    await qmpd.wait_for("j", "ready")
+    await qmpd.client.execute("job-complete", id="j")
+    await qmpd.wait_for("j", "null")
+
+
+async def test_death_ends_levers_that_wait_for_their_turn(qmpd):
+    await qmpd.chain("base", "mid", "top")
+    await qmpd.fault("write", node="base", errno="0", delay_ms=50)
+    await qmpd.client.execute("block-commit", **COMMIT)
+    await qmpd.wait_for("j", "running")
+    adding = asyncio.create_task(qmpd.pull("blockdev-del", {"node-name": "nobody"}))
+    holding = asyncio.create_task(qmpd.hold("j", "ready"))
+    await asyncio.sleep(0)
+    qmpd.machine.scheduler.call_soon(qmpd.machine.die)
+    ended = await asyncio.gather(adding, holding, return_exceptions=True)
+    assert [type(error) for error in ended] == [DaemonGoneError, DaemonGoneError]
