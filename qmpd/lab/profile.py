@@ -84,10 +84,14 @@ class Profile:
 
         arguments = arguments or {}
         if command in _DEFINITIONS:
+            visited = (
+                visit("BlockdevOptions", arguments)
+                if command == _REOPEN
+                else visit_arguments(command, arguments)
+            )
             self.check_definition(arguments)
-            if command == _REOPEN:
-                return visit("BlockdevOptions", arguments)
-        elif command == "object-add" and self.object_props:
+            return visited
+        if command == "object-add" and self.object_props:
             arguments = _flat_object(arguments)
         hidden = self._arguments.get(command, frozenset()).intersection(arguments)
         known = {key: value for key, value in arguments.items() if key not in hidden}

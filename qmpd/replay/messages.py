@@ -55,16 +55,20 @@ class Conversation:
         return [message for message in self.messages if message.kind == REQUEST]
 
 
+_TELLING: tuple[tuple[str, str, type], ...] = (
+    ("QMP", GREETING, dict),
+    ("event", EVENT, str),
+    ("return", REPLY, object),
+    ("error", REPLY, dict),
+    ("execute", REQUEST, object),
+    ("exec-oob", REQUEST, object),
+)
+"""Members that tell what a message is, and of what type they are then."""
+
+
 def classify(body: dict[str, Any]) -> str:
     """Tell from its members what a message is; empty if it is none."""
-    for member, kind in (
-        ("QMP", GREETING),
-        ("event", EVENT),
-        ("return", REPLY),
-        ("error", REPLY),
-        ("execute", REQUEST),
-        ("exec-oob", REQUEST),
-    ):
-        if member in body:
+    for member, kind, wanted in _TELLING:
+        if member in body and isinstance(body[member], wanted):
             return kind
     return ""

@@ -281,7 +281,8 @@ class Player:
         """Let jobs go as far as the group tells."""
         for message in group:
             if message.body.get("event") == "JOB_STATUS_CHANGE":
-                self._tempo.announce(message.data.get("id", ""), message.data.get("status", ""))
+                data = message.data
+                self._tempo.announce(str(data.get("id")), str(data.get("status")))
 
     async def _expect(self, group: list[Message]) -> None:
         """Wait for all of the group, in any order."""

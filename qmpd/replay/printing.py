@@ -83,7 +83,7 @@ def _describe(message: Message | None) -> str:
 
 
 def _reply(body: dict[str, Any]) -> str:
-    if "error" in body:
+    if "return" not in body:
         error = body["error"]
         return f"error {error.get('class')}: {error.get('desc')}"
     value = body["return"]
@@ -101,8 +101,11 @@ def _members(members: dict[str, Any]) -> str:
 
 
 def _version(greeting: dict[str, Any]) -> str:
-    found = greeting.get("version", {}).get("qemu", {})
-    return ".".join(str(found.get(key, "?")) for key in ("major", "minor", "micro"))
+    try:
+        found = greeting["version"]["qemu"]
+        return f"{found['major']}.{found['minor']}.{found['micro']}"
+    except (KeyError, TypeError):
+        return "of no version"
 
 
 def _whole(message: Message | None, text: str, start: int) -> str:

@@ -91,7 +91,9 @@ def _read_libvirt(text: str) -> list[Message]:
             elif what == "IO_WRITE" and queued[key]:
                 queued[key] -= 1
                 continue
-            found.append((monitor, Message(_RECEIVED.get(what, REQUEST), body)))
+            kind = _RECEIVED.get(what, REQUEST)
+            if kind == REQUEST or classify(body) == kind:
+                found.append((monitor, Message(kind, body)))
     counts = Counter(monitor for monitor, message in found if message.kind != GREETING)
     if not counts:
         return []
@@ -146,8 +148,8 @@ def _transcribed(line: dict[str, Any]) -> Message | None:
     if kind in {HANG_UP, GONE}:
         return Message(kind)
     if isinstance(body, dict):
-        return Message(kind, body)
-    return Message(kind, {}, str(raw)) if raw else None
+        return Message(kind, body) if kind == REQUEST or classify(body) == kind else None
+    return Message(kind, {}, str(raw)) if raw and kind == REQUEST else None
 
 
 def _spoken(arrow: str | None, body: dict[str, Any]) -> Message | None:

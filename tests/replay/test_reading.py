@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from qmpd.replay import compare, printing
 from qmpd.replay.messages import GONE, REQUEST
 from qmpd.replay.reading import read
 from tests.replay import talks
@@ -85,3 +88,35 @@ def test_bytes_that_were_no_json_are_kept():
     line = json.dumps({"time": 0, "dir": "C", "raw": "{]"})
     (message,) = read(line).messages
     assert (message.kind, message.raw, message.command) == (REQUEST, "{]", "")
+
+
+# --- anything --------------------------------------------------------------------------
+
+VALUES = st.sampled_from([None, 1, "x", [], {}, {"qemu": 1}, {"id": []}, [{"id": 1}], "JOB"])
+BODIES = st.dictionaries(
+    st.sampled_from(
+        ["QMP", "event", "return", "error", "execute", "arguments", "data", "id", "dir", "msg"]
+    ),
+    VALUES,
+    max_size=4,
+)
+PREFIXES = st.sampled_from(
+    [
+        "",
+        "-> ",
+        "<- ",
+        "> ",
+        "QEMU_MONITOR_SEND_MSG: mon=1 msg=",
+        "QEMU_MONITOR_RECV_EVENT: mon=1 event=",
+        "QEMU_MONITOR_IO_PROCESS: mon=1 buf=",
+        "qemu -blockdev ",
+    ]
+)
+TEXTS = st.one_of(BODIES.map(json.dumps), st.text(max_size=8), st.just("{'"), st.just("\\"))
+
+
+@given(st.lists(st.tuples(PREFIXES, TEXTS)))
+def test_nothing_that_can_be_read_is_too_odd_to_be_compared_and_shown(lines):
+    messages = read("\n".join(prefix + text for prefix, text in lines)).messages
+    found = compare.without_drains(messages)
+    assert printing.side_by_side(found, found, 100)[1]

@@ -158,12 +158,17 @@ def test_clients_are_served_one_after_the_other(record, server, tmp_path):
     with record(tmp_path / "monitor") as (_, front, output):
         for number in range(2):
             with connected(front) as client, accept(server) as qemu:
-                qemu.sendall(b'{"QMP": %d}\r\n' % number)
+                qemu.sendall(b'{"QMP": {"n": %d}}\r\n' % number)
                 assert client.recv(100)
                 client.close()
                 assert qemu.recv(100) == b""
         until(lambda: len(lines(output)) == 4)
-    assert told(output) == [("G", {"QMP": 0}), ("H", None), ("G", {"QMP": 1}), ("H", None)]
+    assert told(output) == [
+        ("G", {"QMP": {"n": 0}}),
+        ("H", None),
+        ("G", {"QMP": {"n": 1}}),
+        ("H", None),
+    ]
 
 
 # --- the end ---------------------------------------------------------------------------

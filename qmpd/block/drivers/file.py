@@ -75,9 +75,10 @@ class FileDriver(Driver):
         if options.get("pr-manager") is not None:
             raise QmpError(wording.no_pr_manager(options["pr-manager"]))
         if self.graph.static_auto_read_only and flags.auto_read_only:
-            self._settle()
-        self._mode = _mode(flags, 0)
-        self.fd = self._open(self._mode)
+            self.fd = self._open_for_ever()
+        else:
+            self._mode = _mode(flags, 0)
+            self.fd = self._open(self._mode)
         try:
             found = os.fstat(self.fd)
             if not stat.S_ISREG(found.st_mode):
@@ -88,19 +89,22 @@ class FileDriver(Driver):
             self.fd = -1
             raise
 
-    def _settle(self) -> None:
-        """Decide for ever how the file is open, as QEMU 3.1 did."""
+    def _open_for_ever(self) -> int:
+        """Decide once and for all how the file is open, as QEMU 3.1 did."""
         node = self.node
-        node.flags.auto_read_only = False
+        flags = node.flags
+        flags.auto_read_only = False
         for options in (node.options.explicit, node.options.effective):
             options["auto-read-only"] = False
-        if node.flags.read_only:
-            return
+        self._mode = _mode(flags, 0)
         try:
-            os.close(self.graph.storage.open(self.path, os.O_RDWR))
+            return self.graph.storage.open(self.path, self._mode)
         except OSError as error:
-            if error.errno in {errno.EACCES, errno.EROFS}:
-                node.flags.read_only = node.options.effective["read-only"] = True
+            if flags.read_only or error.errno not in {errno.EACCES, errno.EROFS}:
+                raise QmpError(wording.could_not_open(self.path, strerror(error))) from error
+        flags.read_only = node.options.effective["read-only"] = True
+        self._mode = _mode(flags, 0)
+        return self._open(self._mode)
 
     def _open(self, mode: int) -> int:
         try:
