@@ -1,0 +1,185 @@
+"""Differences that random sequences have found, each as small as it could be made."""
+
+import pytest
+
+from qmpd.testing.oracle import Program, call, compare
+from tests.oracle.machine.sets import SETS
+from tests.oracle.machine.steps import ask, hide, look
+
+pytestmark = pytest.mark.oracle
+
+
+def differs(*values, because):
+    """One parameter set that differs still."""
+    return pytest.param(*values, marks=pytest.mark.xfail(strict=True, reason=because))
+
+
+def add(driver, name, **options):
+    return ask(call("blockdev-add", driver=driver, node_name=name, **options))
+
+
+def delete(name):
+    return ask(call("blockdev-del", node_name=name))
+
+
+def reopen(*options):
+    return ask(call("blockdev-reopen", options=list(options)))
+
+
+def commit(device, **options):
+    return ask(call("block-commit", job_id="j", device=device, **options))
+
+
+def file(name):
+    return {"driver": "file", "filename": name}
+
+
+def separate(last, **options):
+    """Chain of separate file nodes, all but the last read-only."""
+    steps = []
+    for number in range(last + 1):
+        node = {"file": f"s{number}", "read_only": number < last} | options
+        steps += [
+            add("file", f"s{number}", filename=f"c{number}", auto_read_only=True),
+            add("qcow2", f"f{number}", backing=f"f{number - 1}" if number else None, **node),
+        ]
+    return steps
+
+
+def run(family, *steps, **options):
+    compare(steps, SETS[family], **options)
+
+
+def test_raw_over_a_format_shows_its_clusters():
+    run("full", add("qcow2", "f", file=file("c0"), backing=None), add("raw", "r", file="f"))
+
+
+@pytest.mark.parametrize("driver", ["null-co", "null-aio"])
+def test_size_of_a_null_device_is_rounded_up(driver):
+    run("full", add(driver, "n", size=1000))
+
+
+@pytest.mark.parametrize("speed", [{"speed": -1}, {"filter_node_name": "f"}], ids=str)
+def test_active_commit_that_cannot_start(speed):
+    """The base is read-only again and the chain as it was."""
+    run("full", add("qcow2", "f", file=file("c4")), commit("f", **speed), layout=False)
+
+
+def test_active_commit_that_cannot_get_hold_of_its_base():
+    run(
+        "full",
+        *(add("file", "m", filename="c4"), add("qcow2", "f4", file="m", backing=None)),
+        *(add("qcow2", "f0", file=file("c2"), backing="m"), commit("f0")),
+        layout=False,
+    )
+
+
+@pytest.mark.parametrize("family", ["full", "sparse"])
+def test_active_commit_with_a_speed(family):
+    """It sleeps after all that is dirty in one piece, and only then looks whether it is ready."""
+    run(family, add("qcow2", "f", file=file("c4")), commit("f", speed=1), layout=False)
+
+
+def test_empty_cache_object():
+    run(
+        "full",
+        add("file", "s", filename="c0", cache={}),
+        add("qcow2", "f", file=file("c0"), backing=None, cache={}),
+        add("raw", "r", file=file("c0"), cache={}),
+    )
+
+
+def test_empty_cache_object_in_a_reopen():
+    node = file("c0") | {"node-name": "s"}
+    run("full", ask(call("blockdev-add", **node)), reopen(node | {"cache": {}}))
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_force_share_in_a_reopen_is_refused(value):
+    node = file("c0") | {"node-name": "s", "read-only": True, "force-share": value}
+    run("full", ask(call("blockdev-add", **node)), reopen(node))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [({}, {"size": 512}), ({}, {"offset": 512}), ({"size": 512}, {})],
+    ids=["size", "offset", "none"],
+)
+def test_role_of_a_raw_nodes_child_is_decided_once(first, second):
+    """A window that comes or goes with a reopen does not change what the node asks for."""
+    node = {"driver": "raw", "node-name": "r", "file": "s", "read-only": True}
+    run(
+        "sizes",
+        *(add("file", "s", filename="c0"), ask(call("blockdev-add", **(node | first)))),
+        add("qcow2", "q", file=file("c1"), backing="r", read_only=True),
+        *(reopen(node | second), delete("q")),
+    )
+
+
+@pytest.mark.xfail(strict=True, reason="names are not resolved on the host")
+@pytest.mark.parametrize("layers", [{"base": "c0"}, {"top": "c0", "base": "c0"}], ids=str)
+def test_name_of_a_file_that_is_gone(layers):
+    run("full", *separate(1), hide("c0"), commit("f1", **layers), layout=False)
+
+
+@pytest.mark.xfail(strict=True, reason="a layer is only found by its whole name")
+def test_names_of_files_after_a_commit():
+    """The header's string is another one now; the layers are found all the same."""
+    run(
+        "deep",
+        *separate(4),
+        commit("f4", top_node="f2", base_node="f1", backing_file="c0"),
+        commit("f4", top_node="f3", base="c1", filter_node_name="0bad"),
+    )
+
+
+def test_two_file_nodes_on_one_file():
+    """Only the node that wrote knows that the file has grown."""
+    run(
+        "full",
+        *separate(2),
+        add("file", "other", filename="c0"),
+        commit("f2", top_node="f1", base_node="f0", backing_file="c0"),
+    )
+
+
+@pytest.mark.parametrize(
+    "family", ["full", "deep", differs("shapes", because="extents end with a slice of an L2 table")]
+)
+def test_reopen_wakes_a_sleeping_commit_once(family):
+    last = len(SETS[family].layers) - 1
+    node = file(f"c{last - 1}") | {"node-name": f"s{last - 1}", "auto-read-only": True}
+    run(
+        family,
+        *separate(last),
+        commit(f"f{last}", top_node=f"f{last - 1}", speed=1),
+        *(reopen(node), reopen(node), ask(call("job-cancel", id="j"))),
+    )
+
+
+@pytest.mark.parametrize(
+    "family", ["full", "deep", differs("shapes", because="extents end with a slice of an L2 table")]
+)
+def test_reference_wakes_a_sleeping_commit_twice(family):
+    last = len(SETS[family].layers) - 1
+    run(
+        family,
+        *separate(last),
+        commit(f"f{last}", top_node=f"f{last - 1}", speed=1),
+        add("raw", "x", file=f"f{last - 1}", read_only=True),
+        *(delete("x"), ask(call("job-cancel", id="j"))),
+    )
+
+
+@pytest.mark.parametrize(
+    "disk",
+    [
+        "virtio-blk-pci",
+        differs("scsi-hd", because="it has the path as its name, not the id"),
+        differs("ide-hd", because="it has the path as its name, not the id"),
+    ],
+)
+def test_name_of_a_disk_in_the_graph(disk):
+    words = ["-blockdev", "driver=file,node-name=s,filename=c0"]
+    words += ["-device", "virtio-scsi-pci", "-device", f"{disk},drive=s,id=vda"]
+    run("full", look(), program=Program.SYSTEM, arguments=words)
