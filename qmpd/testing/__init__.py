@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qmpd.lab.journal import Entry
-    from qmpd.testing.client import AsyncClient, Client, CommandError, DaemonGoneError
+    from qmpd.testing.async_client import AsyncClient
+    from qmpd.testing.client import Client
     from qmpd.testing.expect import ExpectationError
     from qmpd.testing.images import Chain, Layer
+    from qmpd.testing.inbox import CommandError, DaemonGoneError
     from qmpd.testing.inloop import QmpdInLoop
     from qmpd.testing.process import QmpdProcess, StartError
     from qmpd.testing.pulls import JobEndedError, JobState, OpenFile
@@ -21,11 +23,11 @@ if TYPE_CHECKING:
     from qmpd.testing.thread import QmpdThread
 
 _HOMES = {
-    "AsyncClient": "qmpd.testing.client",
+    "AsyncClient": "qmpd.testing.async_client",
     "Chain": "qmpd.testing.images",
     "Client": "qmpd.testing.client",
-    "CommandError": "qmpd.testing.client",
-    "DaemonGoneError": "qmpd.testing.client",
+    "CommandError": "qmpd.testing.inbox",
+    "DaemonGoneError": "qmpd.testing.inbox",
     "Entry": "qmpd.lab.journal",
     "ExpectationError": "qmpd.testing.expect",
     "JobEndedError": "qmpd.testing.pulls",

@@ -20,9 +20,9 @@ from qmpd.serve import attach
 from qmpd.storage.host import HostStorage
 from qmpd.storage.memory import MemoryStorage
 from qmpd.storage.policy import AccessPolicy
-from qmpd.testing.client import CommandError, DaemonGoneError
 from qmpd.testing.expect import tail
 from qmpd.testing.images import make_chain
+from qmpd.testing.inbox import CommandError, DaemonGoneError
 from qmpd.testing.mortal import Death, MortalLoop, survive
 from qmpd.testing.pulls import has_reached
 from qmpd.testing.settings import Folders, complete, node_words

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from qmpd.testing.client import wire_names
+from qmpd.testing.inbox import wire_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

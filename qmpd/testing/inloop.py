@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
+from qmpd.testing.async_client import AsyncClient
 from qmpd.testing.async_levers import AsyncLevers
-from qmpd.testing.client import AsyncClient
 from qmpd.testing.core import Core
 from qmpd.testing.expect import Expecting
 

@@ -10,9 +10,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from qmpd.testing.client import Client, CommandError, DaemonGoneError
+from qmpd.testing.client import Client
 from qmpd.testing.expect import ExpectationError, Expecting, tail
 from qmpd.testing.images import make_chain
+from qmpd.testing.inbox import CommandError, DaemonGoneError
 from qmpd.testing.levers import Levers
 from qmpd.testing.pulls import has_reached
 from qmpd.testing.settings import Folders, complete, node_words
