@@ -3,6 +3,12 @@
 import errno
 import json
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -382,6 +388,33 @@ def test_other_commits_finish_in_the_report_too(play, chain):
     world = play("founding")
     assert not commit(world, **chain)
     assert world.statuses()[-2:] == ["concluded", "null"]
+
+
+def test_the_process_ends_as_the_reports_did(tmp_path):
+    """Killed by SIGABRT, with the assertion as its last word, and no core left behind."""
+    words = report.arguments()
+    monitor = next(word for word in words if "id=charmonitor" in word)
+    path = tmp_path / "monitor"
+    words[words.index(monitor)] = f"socket,id=charmonitor,path={path},server=on,wait=off"
+    scenario = tmp_path / "scenario.toml"
+    scenario.write_text(report.SCENARIO)
+    own = ["--profile", "founding", "--storage", "memory", "--scenario", str(scenario)]
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "qmpd", *words, *own], stderr=subprocess.PIPE, text=True
+        ) as child,
+        closing(socket.socket(socket.AF_UNIX)) as client,
+    ):
+        while not path.exists():
+            assert child.poll() is None
+            time.sleep(0.01)
+        client.connect(str(path))
+        client.sendall(b'{"execute": "qmp_capabilities"}' + report.BLOCK_COMMIT.encode())
+        said = client.makefile().read().splitlines()
+        _, complaints = child.communicate(timeout=30)
+    assert child.returncode == -signal.SIGABRT
+    assert complaints.splitlines()[-1] == f"qmpd: {report.ABORT}"
+    assert json.loads(said[-1])["data"]["status"] == "pending"
 
 
 def test_the_words_of_the_assertion_are_the_reports():
