@@ -73,4 +73,6 @@ def plug(machine: Machine, names: Names, properties: dict[str, Any]) -> None:
         shared |= p.RESIZE
     if properties.get("share-rw") in (True, "on", "yes", "true", "y"):
         shared |= p.WRITE
-    machine.plug(User(path + suffix, device=True), node, perm, shared, removable=removable)
+    # A backend goes by its device's id; that of a part of the device has only a path.
+    name = path + suffix if suffix else properties.get("id") or path
+    machine.plug(User(name, device=True), node, perm, shared, removable=removable)

@@ -50,7 +50,7 @@ class Device:
 
     @property
     def path(self) -> str:
-        """The device's QOM path."""
+        """The device's id, or the QOM path of what has none."""
         return self.user.name
 
 
@@ -122,7 +122,7 @@ class Machine:
             self.storage.policy.hooks.append(self._note_open)
         self.monitors: list[Monitor] = []
         self.devices: dict[str, Device] = {}
-        """By QOM path, oldest first."""
+        """By id or QOM path, oldest first."""
         self.objects: dict[str, str] = {}
         """User-created objects: id to type."""
         self.on_quit: Callable[[], None] | None = None

@@ -69,9 +69,11 @@ def find_overlay(top: Node, below: Node) -> Node | None:
 
 
 def allocated_above(
-    top: Node, base: Node | None, offset: int, length: int
+    top: Node, base: Node | None, offset: int, length: int, *, in_steps: bool = False
 ) -> tuple[Node | None, Extent | None, int]:
     """Find what a range of ``top``'s view holds above ``base``.
+
+    With ``in_steps`` no further than the original looks in one go.
 
     Returns:
         the layer that holds the first stretch, what it is there, and its length in
@@ -87,7 +89,10 @@ def allocated_above(
         if offset >= size:
             # A layer that ends here hides what is below with zeros of its own.
             return layer, Extent(ZERO, length), length
-        extent = driver.extent(offset, min(length, size - offset))
+        length = min(length, size - offset)
+        if in_steps:
+            length = driver.run_length(offset, length)
+        extent = driver.extent(offset, length)
         if extent.kind != UNALLOCATED or not driver.supports_backing:
             return layer, extent, extent.length
         length = min(length, extent.length)

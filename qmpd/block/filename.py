@@ -136,9 +136,10 @@ def without_protocol(name: str) -> str:
 def find_by_filename(top: Node, wanted: str) -> Node | None:
     """The layer below ``top`` that a file name means, or None.
 
-    Plain names are made absolute from the overlay's place, as its own backing file's name is,
-    and compared as real paths: a file that is gone is not found. Others are compared as they
-    stand (observed on QEMU 7.2).
+    A layer that its overlay's header does not name goes by its own name. Otherwise both the
+    wanted name and the header's are made absolute from the overlay's place and compared as
+    real paths, so that a file that is gone is not found; names with a protocol are compared
+    as they stand (observed on QEMU 7.2).
     """
     names = Names()
     canonical = top.driver.graph.storage.canonical
@@ -150,11 +151,16 @@ def find_by_filename(top: Node, wanted: str) -> Node | None:
         below = skip_filters(below)
         file = here.child("file")
         base = names.of(file).exact if file is not None else ""
-        own = combine(base, here.driver.backing_file) if here.driver.backing_file else ""
-        if _has_protocol(wanted) or _has_protocol(names.of(below).text):
-            if wanted in (names.of(below).text, own):
+        header = here.driver.backing_file
+        if names.backing_overridden(here):
+            if wanted == names.of(below).text:
                 return below
-        elif own and (real := canonical(combine(base, wanted))) and real == canonical(own):
+        elif _has_protocol(wanted) or _has_protocol(header):
+            if wanted in (header, combine(base, header)):
+                return below
+        elif (real := canonical(combine(base, wanted))) and (
+            real == canonical(combine(base, header))
+        ):
             return below
         here = below
     return None

@@ -6,7 +6,7 @@ import errno
 import os
 
 from qmpd.block import wording as block_wording
-from qmpd.block.chain import allocated_above, chain
+from qmpd.block.chain import allocated_above
 from qmpd.block.driver import DATA, ZERO
 from qmpd.block.graph import refresh
 from qmpd.block.node import Blocker, User
@@ -184,35 +184,28 @@ class Copied:
         self.error = 0
 
 
-def run_length(top: Node, base: Node, offset: int, length: int) -> int:
-    """How far the original would look from ``offset`` before it takes a step, in bytes."""
-    for layer in chain(top):
-        if layer is base:
-            break
-        length = layer.driver.run_length(offset, length)
-    return length
-
-
-def unallocated(top: Node, base: Node, offset: int, length: int) -> int:
+def unallocated(top: Node, base: Node, offset: int, length: int, *, in_steps: bool = False) -> int:
     """How many bytes at ``offset`` nothing above ``base`` holds; 0 if something does.
 
     Runs on the loop: it looks at tables only, so an empty layer costs no trip to the worker
     thread. What cannot be read is left to the worker to complain of.
     """
     try:
-        layer, _, size = allocated_above(top, base, offset, min(length, LOOK_AHEAD))
+        layer, _, size = allocated_above(
+            top, base, offset, min(length, LOOK_AHEAD), in_steps=in_steps
+        )
     except OSError:
         return 0
     return size if layer is None else 0
 
 
-def copy_step(top: Node, base: Node, offset: int, limit: int) -> Copied:
+def copy_step(top: Node, base: Node, offset: int, limit: int, *, in_steps: bool = False) -> Copied:
     """Copy the first stretch at ``offset`` that lies above ``base`` into ``base``.
 
     Runs on the worker thread. An error is returned, not raised, with the side it is on.
     """
     try:
-        layer, extent, size = allocated_above(top, base, offset, limit)
+        layer, extent, size = allocated_above(top, base, offset, limit, in_steps=in_steps)
     except OSError as error:
         return _failed("read", error)
     if layer is None or extent is None:

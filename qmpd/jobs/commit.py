@@ -26,7 +26,6 @@ from qmpd.jobs.blockjob import (
     Copied,
     as_errno,
     copy_step,
-    run_length,
     unallocated,
 )
 from qmpd.jobs.job import Sleep, Work
@@ -133,9 +132,9 @@ class CommitJob(BlockJob):
             if self.must_end():
                 return
             left = self.total - offset
-            if self._small_steps:
-                left = run_length(self.top, self.base, offset, min(left, CHUNK))
-            hole = unallocated(self.top, self.base, offset, left)
+            small = self._small_steps
+            left = min(left, CHUNK) if small else left
+            hole = unallocated(self.top, self.base, offset, left, in_steps=small)
             if hole:
                 offset += hole
                 self.current = offset
@@ -143,7 +142,7 @@ class CommitJob(BlockJob):
                 continue
             copied = True
             limit = min(BATCH, left)
-            result: Copied = yield Work(self._copy(offset, limit))
+            result: Copied = yield Work(self._copy(offset, limit, in_steps=small))
             if result.error:
                 if self.error_action(result.operation, result.error) == "report":
                     self.fail(result.error)
@@ -163,8 +162,8 @@ class CommitJob(BlockJob):
         """Whether somebody can see the steps, which are then those of the original."""
         return bool(self.rate.speed) or self.manager.stepwise
 
-    def _copy(self, offset: int, limit: int) -> Callable[[], Copied]:
-        return lambda: copy_step(self.top, self.base, offset, limit)
+    def _copy(self, offset: int, limit: int, *, in_steps: bool) -> Callable[[], Copied]:
+        return lambda: copy_step(self.top, self.base, offset, limit, in_steps=in_steps)
 
     # --- end ---------------------------------------------------------------------------
 

@@ -15,11 +15,13 @@ from qmpd.testing.oracle import call
 LONGEST_BACKING_NAME = 1000
 LONGEST_IN_A_SHORT_HEADER = 200
 
-SLOW_ACTIVE_COMMITS = False
-"""Whether active commits are held by their speed (not until that works alike)."""
-
-EMPTY_CACHE = False
-FORCE_SHARE_AGAIN = False
+# What is known to differ and left out until it does not (tests/oracle/test_regressions.py).
+NAMES_OF_FILES = False
+"""Whether commits name their layers by file name too."""
+SLICES = False
+"""Whether jobs are held by a speed where tables are so small that extents end with them."""
+DRAINS_OF_SLEEPING_JOBS = False
+"""Whether nodes change while a job sleeps for its speed: each drain lets it copy a chunk."""
 
 FORMAT_NAMES = ["f0", "f1", "f2", "f3", "f4", "n0", "n1", "n2"]
 FILE_NAMES = ["s0", "s1", "s2", "m0", "m1", "m2"]
@@ -33,9 +35,7 @@ ACCESS = st.fixed_dictionaries(
     {},
     optional={"read-only": st.booleans(), "auto-read-only": st.sampled_from([True, True, False])},
 )
-CACHE = st.fixed_dictionaries(
-    {}, optional={"direct": st.booleans(), "no-flush": st.booleans()}
-).filter(lambda cache: EMPTY_CACHE or cache)
+CACHE = st.fixed_dictionaries({}, optional={"direct": st.booleans(), "no-flush": st.booleans()})
 RARE = st.fixed_dictionaries(
     {},
     optional={
@@ -45,10 +45,6 @@ RARE = st.fixed_dictionaries(
         "force-share": st.booleans(),
     },
 )
-
-
-DRAINS_OF_SLEEPING_JOBS = False
-"""Whether nodes change while a job sleeps for its speed: each drain lets it copy a chunk."""
 
 
 @st.composite
@@ -192,7 +188,6 @@ def changed(draw, view, definition, names):
             options[member] = action
     if draw(st.integers(0, 5)) == 0:
         options |= draw(RARE)
-    options.pop("force-share", None) if not FORCE_SHARE_AGAIN else None
     name = options["node-name"]
     children = view.children.get(name, {})
     if "file" in options:
@@ -232,7 +227,7 @@ def commit(draw, view, *, short):
     top = draw(st.sampled_from([-1, 0, *range(1, len(layers) - 1), *range(len(layers))]))
     name = layers[max(top, 0)]
     if top >= 0:
-        if draw(st.integers(0, 7)) == 0:
+        if NAMES_OF_FILES and draw(st.integers(0, 7)) == 0:
             arguments["top"] = view.nodes[name]["file"].replace(str(view.directory), "{dir}")
         else:
             arguments["top-node"] = view.request_name(name)
@@ -241,7 +236,7 @@ def commit(draw, view, *, short):
     kind = draw(st.sampled_from(["node", "node", "node", "file", "default"]))
     if kind == "node":
         arguments["base-node"] = view.request_name(base)
-    elif kind == "file":
+    elif kind == "file" and NAMES_OF_FILES:
         arguments["base"] = view.nodes[base]["file"].replace(str(view.directory), "{dir}")
     elif kind == "default":
         base = layers[-1]
@@ -264,7 +259,7 @@ def commit(draw, view, *, short):
             },
         )
     )
-    if top <= 0 and arguments.get("speed") == 1 and not SLOW_ACTIVE_COMMITS:
+    if short and arguments.get("speed") == 1 and not SLICES:
         del arguments["speed"]
     return {"execute": "block-commit", "arguments": arguments}
 
