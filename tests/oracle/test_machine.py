@@ -313,9 +313,9 @@ def run(machine, program, examples):
 
 def test_storage_daemon():
     """Definitions, deletions, reopens, commits and verbs in any order."""
-    run(Sequence, Program.STORAGE_DAEMON, 200)
+    run(Sequence, Program.STORAGE_DAEMON, 180)
 
 
 def test_disk():
     """The same below a guest's disk, which never lets go of its node."""
-    run(SequenceWithDisk, Program.SYSTEM, 60)
+    run(SequenceWithDisk, Program.SYSTEM, 30)

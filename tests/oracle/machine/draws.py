@@ -20,6 +20,10 @@ NAMES_OF_FILES = False
 """Whether commits name their layers by file name too."""
 SLICES = False
 """Whether jobs are held by a speed where tables are so small that extents end with them."""
+OFFSET_ZERO = False
+"""Whether raw nodes have a window that begins at 0 and has no size."""
+DISK_IDS = False
+"""Whether disks that own their backend have ids."""
 DRAINS_OF_SLEEPING_JOBS = False
 """Whether nodes change while a job sleeps for its speed: each drain lets it copy a chunk."""
 
@@ -29,8 +33,6 @@ JOBS = ["j", "j", "j", "k"]
 VERBS = ["pause", "resume", "cancel", "complete", "finalize", "dismiss"]
 SPEEDS = [0, 0, 0, 1, 1, 1, 1, 1 << 40, -1]
 
-FLAG = st.sampled_from([None, None, True, False])
-MOSTLY_ABSENT = st.sampled_from([None, None, None, None, True, False])
 ACCESS = st.fixed_dictionaries(
     {},
     optional={"read-only": st.booleans(), "auto-read-only": st.sampled_from([True, True, False])},
@@ -92,7 +94,8 @@ def format_node(draw, view, names, *, depth=0):
     if draw(st.integers(0, 3)) == 0:
         options = {"driver": "raw", "file": draw(child(view, names))}
         if draw(st.integers(0, 2)) == 0:
-            window = {"offset": st.sampled_from([0, 512, 65536, 1 << 30, 100])}
+            zero = [0] if OFFSET_ZERO else []
+            window = {"offset": st.sampled_from([*zero, 512, 65536, 1 << 30, 100])}
             window["size"] = st.sampled_from([0, 512, 65536, 524288, 1 << 30, 100])
             options |= draw(st.fixed_dictionaries({}, optional=window))
         return options | draw(common())
@@ -160,7 +163,8 @@ def device(draw, node):
         return []
     words = ["-device", "virtio-scsi-pci"] if kind == "scsi-hd" else []
     shared = draw(st.sampled_from(["", "", ",share-rw=on"]))
-    return [*words, "-device", f"{kind},drive={node},id=vda{shared}"]
+    name = ",id=vda" if kind == "virtio-blk-pci" or DISK_IDS else ""
+    return [*words, "-device", f"{kind},drive={node}{name}{shared}"]
 
 
 # -- changes ---------------------------------------------------------------------------------
@@ -238,7 +242,7 @@ def commit(draw, view, *, short):
         arguments["base-node"] = view.request_name(base)
     elif kind == "file" and NAMES_OF_FILES:
         arguments["base"] = view.nodes[base]["file"].replace(str(view.directory), "{dir}")
-    elif kind == "default":
+    else:
         base = layers[-1]
     room = LONGEST_IN_A_SHORT_HEADER if short else LONGEST_BACKING_NAME
     texts = [None, None, "c0", "some/where", "", "x" * (room - 1)]

@@ -88,10 +88,15 @@ class Pair:
         """
         if not self.layout:
             lines = [_LENGTH.sub(rb"?\1", line) for line in lines]
-        return [
-            _MODE.sub(rb"\1 ??", line) if line.split(b" ")[0].decode() in self.masked else line
-            for line in lines
+        if not self.masked:
+            return lines
+        # Descriptors are sorted by their modes too, so what is left is sorted anew.
+        descriptors = [line for line in lines if _MODE.match(line)]
+        hidden = [
+            _MODE.sub(rb"\1 ??", line) if _MODE.match(line)[1].decode() in self.masked else line
+            for line in descriptors
         ]
+        return lines[: len(lines) - len(descriptors)] + sorted(hidden)
 
     @property
     def directory(self):
