@@ -77,7 +77,7 @@ class RawDriver(Driver):
         del edge, flags
         if self._is_filter is None:
             given = self.node.options.effective
-            self._is_filter = "offset" not in given and "size" not in given
+            self._is_filter = not given.get("offset") and "size" not in given
         if self._is_filter:
             return p.of_filter(perm, shared)
         wanted, shared = p.of_storage(perm, shared, p.ROLE_DATA, writable=False)
