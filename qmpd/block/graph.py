@@ -172,7 +172,8 @@ class Graph:
             child.blockers = _without_reason(blockers, reason)
 
         def undo() -> None:
-            parent.children, child.parents, child.blockers = children, parents, blockers
+            parent.children, child.parents = children, parents
+            child.blockers = _attached_anew(blockers, parent)
 
         tx.on_abort(undo)
 
@@ -198,7 +199,8 @@ class Graph:
 
         def undo() -> None:
             edge.child = old
-            old.parents, old.blockers, child.parents = old_parents, old_blockers, new_parents
+            old.parents, child.parents = old_parents, new_parents
+            old.blockers = _attached_anew(old_blockers, parent)
 
         tx.on_abort(undo)
         if edge.role & p.ROLE_COW and isinstance(parent, Node):
@@ -275,6 +277,16 @@ class Graph:
 
 def _tell_nobody(name: str, data: dict[str, Any]) -> None:
     del name, data
+
+
+def _attached_anew(blockers: list[Blocker], parent: Parent) -> list[Blocker]:
+    """What blocks a node when ``parent`` has come back to it: its reason is the newest now.
+
+    Undoing a change attaches the old child again (the order was observed on QEMU 7.2).
+    """
+    reason = wording.used_as_backing(parent.label)
+    again = [blocker for blocker in blockers if blocker.reason == reason]
+    return again + [blocker for blocker in blockers if blocker.reason != reason]
 
 
 def _without_reason(blockers: list[Blocker], reason: str) -> list[Blocker]:

@@ -135,7 +135,13 @@ class ActiveCommitJob(BlockJob):
 
     def run(self) -> Run:
         """Find what to copy, copy it, get ready, and wait."""
-        size = self.source.driver.length()
+        yield from self._mirror(self.source.driver.length())
+        # A cancellation by force, too, waits for what is under way: its reply comes first.
+        yield Work(_nothing if self.must_end() or self.code else self.base.driver.flush)
+        self._drained = True
+        self.pause_count += 1
+
+    def _mirror(self, size: int) -> Run:
         bitmap = DirtyBitmap(self._granularity())
         if size:
             self.source.dirty_bitmaps.append(bitmap)
@@ -146,8 +152,6 @@ class ActiveCommitJob(BlockJob):
             if self.code or self.must_end():
                 return
             yield Work(self.base.driver.flush)
-            if self.must_end():
-                return
         elif size:
             yield Sleep(0)
         yield from self.hold_before(states.READY)
@@ -156,10 +160,6 @@ class ActiveCommitJob(BlockJob):
         self._become_ready()
         while not self.should_complete and not self.cancel_requested:
             yield WAIT
-        # A cancellation by force, too, waits for what is under way: its reply comes first.
-        yield Work(_nothing if self.must_end() else self.base.driver.flush)
-        self._drained = True
-        self.pause_count += 1
 
     def _copy_all(self, bitmap: DirtyBitmap, size: int) -> Run:
         dirty: list[tuple[int, int]] = yield Work(
