@@ -21,7 +21,7 @@ _TYPES: dict[str, tuple[str, str, bool, bool]] = {
     "virtio-blk-pci-non-transitional": _VIRTIO_BLK,
     "virtio-blk-device": ("virtio-blk-device", "", False, True),
     "scsi-hd": ("scsi-hd", "", False, True),
-    "scsi-cd": ("scsi-cd", "", True, True),
+    "scsi-cd": ("scsi-cd", "", True, False),
     "ide-hd": ("ide-hd", "", False, True),
     "ide-cd": ("ide-cd", "", True, False),
     "nvme": ("nvme", "", False, False),

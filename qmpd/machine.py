@@ -193,7 +193,12 @@ class Machine:
         self._quitting = True
         if self.program == SYSTEM:
             self._tell_shutdown({"guest": False, "reason": reason})
-        self.scheduler.call_soon(self._cancel_jobs)
+        self.dispatcher.later(self._cancel_jobs)
+
+    @property
+    def quitting(self) -> bool:
+        """Whether the end has been asked for: nothing is answered any more."""
+        return self._quitting
 
     def _tell_shutdown(self, data: dict[str, Any]) -> None:
         profile = self.profile
@@ -211,7 +216,7 @@ class Machine:
 
     def _ended(self) -> None:
         if self.on_quit is not None:
-            self.on_quit()
+            self.scheduler.call_soon(self.on_quit)  # behind the reply to who asked for it
 
     def die(self) -> None:
         """End as if killed: clients are cut off, nothing is written back."""

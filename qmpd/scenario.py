@@ -351,6 +351,6 @@ def load(path: str) -> Scenario:
             content = tomllib.load(file)
     except OSError as error:
         raise QmpError(os.strerror(error.errno or 0)) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise QmpError(str(error)) from error
     return Scenario(content)

@@ -96,6 +96,7 @@ def _open(
         _attach_children(graph, node, children, owned)
         node.driver.open(options.effective)
         opened = True
+        _refuse_data_file(graph, definition)
         if kind.supports_backing:
             yield from _open_backing(graph, node, definition)
         _refuse_empty(node, definition)
@@ -158,6 +159,15 @@ def _attach_children(graph: Graph, node: Node, children: dict[str, Node], owned:
             refresh(tx)
         if child in owned:
             child.inherits_from = node
+
+
+def _refuse_data_file(graph: Graph, definition: dict[str, Any]) -> None:
+    wanted = definition.get("data-file")
+    if wanted is None:
+        return
+    if isinstance(wanted, str):
+        _reference(graph, wanted)
+    raise QmpError(wording.NO_DATA_FILE)
 
 
 def _refuse_empty(node: Node, definition: dict[str, Any]) -> None:

@@ -88,6 +88,8 @@ class ReopenQueue:
             options = {**node.options.effective, **options}
         entry.options = options
         entry.flags = opt.Flags(options)
+        if opt.DISCARD not in options:
+            entry.flags.unmap = node.flags.unmap  # observed: this one is not reset
         entry.children.update({name: given[name] for name in given if name in names})
         self._entries[node] = entry
         return entry
@@ -131,6 +133,8 @@ class ReopenQueue:
         node = entry.node
         if entry.flags.detect_zeroes == "unmap" and not entry.flags.unmap:
             raise QmpError(wording.DETECT_ZEROES_UNMAP)
+        if node.driver.borrows_name:
+            raise QmpError(wording.no_reopen(node.driver.name, node.name))
         _check_reset(entry)
         handled = set(node.driver.reopen_prepare(tx, entry.options, entry.flags))
         if not entry.keep and "backing" not in entry.children and _has_backing(node):
@@ -149,8 +153,7 @@ class ReopenQueue:
         if edge is not None:
             if edge.child is new or _behind_implicit(edge.child) is new:
                 return
-            if edge.child.implicit:
-                raise QmpError(wording.implicit_child(name, node.name))
+            _refuse_filter(node, edge)
         if edge is None and new is None:
             return
         if name == "backing" and not node.driver.supports_backing:
@@ -172,6 +175,14 @@ class ReopenQueue:
 
         if is_ancestor(new, node):
             raise QmpError(wording.would_create_cycle(new.name, name, node.name))
+
+
+def _refuse_filter(node: Node, edge: Edge) -> None:
+    """A job's filter stays where the job has put it."""
+    if edge.child.implicit:
+        raise QmpError(wording.implicit_child(edge.name, node.name))
+    if edge.child.driver.borrows_name:  # the original aborts on a frozen link below it
+        raise QmpError(wording.frozen_link(edge.name, node.name, edge.child.name))
 
 
 def _has_backing(node: Node) -> bool:
@@ -211,7 +222,9 @@ def _check_unchanged(entry: _Entry, handled: set[str]) -> None:
         if key not in handled and (key not in opt.COMMON or key == "node-name")
     }
     for name, value in entry.children.items():
-        if isinstance(value, dict):
+        if name not in ("backing", "file") and not isinstance(value, dict):
+            leftover[name] = value
+        elif isinstance(value, dict):
             leftover.update({f"{name}.{key}": item for key, item in value.items()})
     # Sharing by force cannot be given again, even if it stays (observed on QEMU 7.2).
     changed = [

@@ -107,6 +107,9 @@ def lock_shared(permission: str) -> str:
     return f'Failed to get shared "{permission}" lock'
 
 
+NO_DATA_FILE = "'data-file' can only be set for images with an external data file"
+
+
 def who_uses(filename: str) -> str:
     """The hint below a lock that could not be had."""
     return f"Is another process using the image [{filename}]?"

@@ -63,10 +63,9 @@ def stop(machine: Machine) -> None:
 
 def cont(machine: Machine) -> None:
     """Let the guest run."""
-    if machine.run_state == "running":
-        machine.emit("STOP", None)  # observed: a second cont says both
-    machine.run_state = "running"
-    machine.emit("RESUME", None)
+    if machine.run_state != "running":
+        machine.run_state = "running"
+        machine.emit("RESUME", None)
 
 
 def quit_machine(machine: Machine) -> None:

@@ -51,7 +51,12 @@ class Dispatcher:
     # --- requests ----------------------------------------------------------------------
 
     def submit(self, request: Request, done: Done) -> None:
-        """Execute ``request`` now or after those before it; ``done`` gets the outcome."""
+        """Execute ``request`` now or after those before it; ``done`` gets the outcome.
+
+        Behind ``quit`` nothing is executed any more.
+        """
+        if self.machine.quitting:
+            return
         if self._running:
             self._queue.append((request, done))
         else:
@@ -125,7 +130,7 @@ class Dispatcher:
         self._next()
 
     def _next(self) -> None:
-        if self._queue and not self._running:
+        if self._queue and not self._running and not self.machine.quitting:
             request, following = self._queue.pop(0)
             self._start(request, following)
 

@@ -148,7 +148,26 @@ def advance(machine: Machine, *, ms: int) -> None:
     stepped = machine.scheduler.clock
     if stepped is None:
         raise QmpError("The clock is not stepped")
-    stepped.advance(ms * MS)
+    _pump(machine, stepped, stepped.now() + ms * MS)
+
+
+def _pump(machine: Machine, clock: SteppedClock, target: int) -> None:
+    """Go from timer to timer: what one sets off may set the next one."""
+    while clock.now() < target:
+        due = clock.next_due()
+        left = target - clock.now()
+        if due is None or due > left:
+            if not machine.jobs.quiet:
+                break
+            clock.advance(left)
+            return
+        clock.advance(due)
+        if not machine.jobs.quiet:
+            break
+    if clock.now() < target:
+        soon = machine.scheduler.call_soon
+        # Behind what the worker thread delivers, which may set a timer.
+        machine.jobs.when_quiet(lambda: soon(lambda: soon(lambda: _pump(machine, clock, target))))
 
 
 def seed(machine: Machine, *, seed: int) -> None:

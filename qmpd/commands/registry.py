@@ -68,7 +68,7 @@ _TABLE: dict[str, Command] = {
     "query-qmp-schema": Command("control", "query_qmp_schema"),
     "query-status": Command("control", "query_status"),
     "query-name": Command("control", "query_name"),
-    "quit": Command("control", "quit_machine"),
+    "quit": Command("control", "quit_machine", changes_graph=True),
     "stop": Command("control", "stop"),
     "cont": Command("control", "cont"),
     "object-add": Command("control", "object_add", whole=True),

@@ -36,7 +36,7 @@ def _nothing() -> None:
     pass
 
 
-BUFFER = 10 << 20
+BUFFER = 16 << 20
 """Bytes of one contiguous dirty run that are copied before the rate limit is asked."""
 
 MIN_GRANULARITY, MAX_GRANULARITY = 4096, 65536

@@ -54,8 +54,6 @@ class Chardev:
 class Stdio(Chardev):
     """One client, on standard input and output."""
 
-    own_thread = False
-
     def __init__(self) -> None:
         super().__init__()
         self._client = (os.dup(0), os.dup(1))

@@ -338,7 +338,7 @@ def test_stdio(start):
     daemon = start(*words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     process = daemon.process
     client = Client(read=process.stdout.fileno(), write=process.stdin.fileno())
-    assert client.message()["QMP"]["capabilities"] == []
+    assert client.message()["QMP"]["capabilities"] == ["oob"]
     client.do("qmp_capabilities")
     assert client.do("query-version")["return"]
     client.send({"execute": "quit"})

@@ -110,3 +110,27 @@ def test_images_with_subclusters_are_read_only(server):
     assert "extended L2" in server.refusal("blockdev-add", **node)
     server.execute("blockdev-add", **node, read_only=True)
     assert server.nodes()["q"]["image"]["format-specific"]["data"]["extended-l2"] is True
+
+
+@pytest.mark.only_qmpd("the original aborts: the link below the filter is frozen")
+def test_reopen_of_an_overlay_below_which_a_job_runs(server):
+    """The filter that the user has named cannot be replaced under the job."""
+    chain(server.dir, "c0", "c1", "c2", "c3")
+    for step in separate("c0", "c1", "c2", "c3"):
+        server.request(step)
+    server.execute(
+        "block-commit",
+        job_id="j",
+        device="f3",
+        top_node="f2",
+        base_node="f0",
+        auto_finalize=False,
+        filter_node_name="flt",
+    )
+    server.wait_event("BLOCK_JOB_PENDING")
+    graph = server.graph()
+    again = {"driver": "qcow2", "node-name": "f3", "file": "s3", "backing": "f0"}
+    desc = "Cannot change frozen 'backing' link from 'f3' to 'flt'"
+    assert server.refusal("blockdev-reopen", options=[again]) == desc
+    assert server.graph() == graph
+    server.execute("job-finalize", id="j")

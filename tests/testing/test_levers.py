@@ -319,6 +319,7 @@ async def test_a_state_of_an_earlier_life_does_not_count(qmpd):
     with pytest.raises(TimeoutError, match="job 'j' is not concluded"):
         await qmpd.wait_for("j", "concluded", within=0.01)
     await qmpd.client.execute("job-cancel", id="j")
+    await qmpd.wait_for("j", "null")
 
 
 async def test_the_journal_can_be_asked_for_parts(qmpd):

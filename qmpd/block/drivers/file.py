@@ -125,7 +125,7 @@ class FileDriver(Driver):
         """The permission check opens what the new flags ask for; here the size is noted."""
         del options, flags
         tx.on_commit(self._refresh_length)
-        return ("x-check-cache-dropped",)
+        return ("x-check-cache-dropped", "drop-cache")
 
     def _refresh_length(self) -> None:
         self._length = (os.fstat(self.fd).st_size + 511) & ~511

@@ -6,7 +6,7 @@ import errno
 
 from qmpd.block import wording
 from qmpd.block.driver import DATA, UNALLOCATED, ZERO, Driver, Extent, WriteTargets, strerror, warn
-from qmpd.block.drivers.qcow2 import types
+from qmpd.block.drivers.qcow2 import cacheopts, types
 from qmpd.block.drivers.qcow2.image import Image
 from qmpd.errors import QmpError
 
@@ -107,6 +107,7 @@ class Qcow2Driver(Driver):
         except OSError as error:
             file = self._file.exact_filename()
             raise QmpError(wording.could_not_open(file, strerror(error))) from error
+        cacheopts.check(options, self.image.cluster_size, self.image.virtual_size)
         self.image.on_corrupt = self._tell_corruption
         self.backing_file = self.auto_backing_file = self.image.backing_file
         self.backing_format = self.image.backing_format
@@ -126,8 +127,8 @@ class Qcow2Driver(Driver):
         Raises:
             QmpError: the image cannot be written back, or is corrupt.
         """
-        del options
         image = self.image
+        cacheopts.check(options, image.cluster_size, image.virtual_size)
         was_read_only = self.node.flags.read_only
         if flags.read_only and not was_read_only:
             try:

@@ -210,3 +210,25 @@ def create_backing(backing_file: str, backing_format: str, strerror: str) -> str
     return (
         f"Could not assign backing file '{backing_file}' with format '{backing_format}': {strerror}"
     )
+
+
+L2_CACHE_TOO_BIG = "L2 cache size too big"
+REFCOUNT_CACHE_TOO_BIG = "Refcount cache size too big"
+CLEAN_INTERVAL_TOO_BIG = "Cache clean interval too big"
+CACHES_ALL_THREE = (
+    "cache-size, l2-cache-size and refcount-cache-size may not be set at the same time"
+)
+L2_CACHE_EXCEEDS = "l2-cache-size may not exceed cache-size"
+REFCOUNT_CACHE_EXCEEDS = "refcount-cache-size may not exceed cache-size"
+
+
+def bad_entry_size(least: int, most: int) -> str:
+    """The size of a cached piece of an L2 table is out of range."""
+    return (
+        f"L2 cache entry size must be a power of two between {least} and the cluster size ({most})"
+    )
+
+
+def not_encrypted(kind: str) -> str:
+    """Options speak of encryption, the header does not."""
+    return f"No encryption in image header, but options specified format '{kind}'"
