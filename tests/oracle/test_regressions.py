@@ -2,7 +2,7 @@
 
 import pytest
 
-from qmpd.testing.oracle import Program, call, compare
+from qmpd.testing.oracle import Program, call, chain, compare
 from tests.oracle.machine.sets import SETS
 from tests.oracle.machine.steps import ask, hide, look
 
@@ -95,7 +95,6 @@ def test_force_share_in_a_reopen_is_refused(value):
     run("full", ask(call("blockdev-add", **node)), reopen(node))
 
 
-@pytest.mark.xfail(strict=True, reason="an offset of 0 is taken for a window")
 def test_raw_node_with_an_offset_of_zero():
     run("full", add("raw", "r", file=file("c4"), offset=0))
 
@@ -177,3 +176,70 @@ def test_name_of_a_disk_in_the_graph(disk):
     words = ["-blockdev", "driver=file,node-name=s,filename=c0"]
     words += ["-device", "virtio-scsi-pci", "-device", f"{disk},drive=s,id=vda"]
     run("full", look(), program=Program.SYSTEM, arguments=words)
+
+
+def test_woken_job_without_work_ends_before_the_reply(monkeypatch):
+    monkeypatch.setattr("tests.oracle.machine.steps._MAY_OVERTAKE", [])
+    resume, pause = call("job-resume", id="j"), call("job-pause", id="j")
+    slow = commit("f2", top_node="f1", speed=1)
+    run("full", *separate(2), slow, ask(pause), ask(resume), ask(pause), ask(resume))
+
+
+@pytest.mark.xfail(strict=True, reason="the work goes on after the reply")
+def test_job_that_fails_at_once_fails_before_the_reply(monkeypatch):
+    monkeypatch.setattr("tests.oracle.machine.steps._MAY_OVERTAKE", [])
+    run(
+        "sizes",
+        add("raw", "f0", file=file("c0"), size=65536, read_only=True),
+        add("qcow2", "f1", file=file("c1"), backing="f0", read_only=True),
+        *(add("qcow2", "f2", file=file("c3"), backing="f1"), commit("f2", top_node="f1")),
+    )
+
+
+@pytest.mark.xfail(strict=True, reason="the end of the image is not counted as a whole granule")
+def test_length_of_an_active_commit_of_odd_size():
+    def images(directory):
+        sizes = {"c0": 786944, "c1": 786944}
+        chain(directory, "c0", "c1", size=sizes, writes={"c1": ["write -P 1 128k 655872"]})
+
+    nodes = [add("qcow2", "f", file=file("c1")), commit("f", speed=1)]
+    compare(nodes, images, layout=False)
+
+
+@pytest.mark.xfail(strict=True, reason="files are opened before permissions are known")
+def test_first_failure_of_several_reopened_nodes():
+    nodes = [file(name) | {"node-name": node} for name, node in (("c0", "s0"), ("c1", "s1"))]
+    raw = {"driver": "raw", "node-name": "r", "file": "s0"}
+    run(
+        "sizes",
+        add("raw", "r", file=nodes[0], auto_read_only=True),
+        add("file", "s1", filename="c1"),
+        add("qcow2", "q", file="s1"),
+        hide("c0", by_directory=True),
+        reopen(raw, nodes[0], nodes[1] | {"read-only": True}),
+    )
+
+
+@pytest.mark.xfail(strict=True, reason="every definition wakes every job")
+def test_refused_definition_wakes_nobody():
+    taken = add("file", "s0", filename="c4")
+    run("full", *separate(3), commit("f3", top_node="f2", speed=1), taken)
+
+
+@pytest.mark.xfail(strict=True, reason="raw nodes turn zeroes into data")
+def test_zeroes_through_a_raw_node():
+    run(
+        "full",
+        *separate(1),
+        add("raw", "r", file="f1", read_only=True),
+        add("qcow2", "f3", file=file("c3"), backing="r"),
+        *(commit("f3"), ask(call("job-complete", id="j"))),
+        layout=False,
+    )
+
+
+@pytest.mark.xfail(strict=True, reason="zeroes cost nothing")
+def test_active_commit_with_a_speed_sleeps_after_zeroes():
+    nodes = [add("qcow2", "f2", file=file("c2"), read_only=True)]
+    nodes += [add("qcow2", "f3", file=file("c3"), backing="f2")]
+    run("sizes", *nodes, commit("f3", base_node="f2", speed=1), layout=False)

@@ -11,6 +11,8 @@ from pathlib import Path
 from qmpd.testing.oracle import MIB, chain, image
 
 _BLOCK = 4096
+UNALIGNED = False
+"""Whether an image's size is no multiple of a cluster: the length of an active commit differs."""
 _DIRECTORY = "tmpl0"  # as long as the directory of a side, so that absolute names can be replaced
 
 
@@ -121,8 +123,14 @@ def _shapes(directory):
 
 
 def _sizes(directory):
-    """Virtual sizes that differ, over a raw base, one not a multiple of a cluster."""
-    size = {"c0": MIB // 2, "c1": MIB, "c2": 1536 * 512 + 512, "c3": 2 * MIB, "c4": 3 * MIB}
+    """Virtual sizes that differ, over a raw base."""
+    size = {
+        "c0": MIB // 2,
+        "c1": MIB,
+        "c2": 3 * MIB // 4 + 512 * UNALIGNED,
+        "c3": 2 * MIB,
+        "c4": 3 * MIB,
+    }
     writes = {
         "c0": ["write -P 1 0 300k"],
         "c1": ["write -P 2 128k 800k"],

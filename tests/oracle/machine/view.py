@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from tests.oracle.machine.steps import HIDDEN
+
 _GRAPH = b'{"return": {"edges": '
 
 
@@ -33,7 +35,8 @@ class View:
         graph, nodes, _, jobs = (json.loads(line)["return"] for line in lines[start : start + 4])
         self.nodes = {node["node-name"]: node for node in nodes}
         self.jobs = {job["device"]: job for job in jobs}
-        self.modes = dict(line.decode().split()[:2] for line in lines if b" locks " in line)
+        descriptors = [line.decode().split() for line in lines if b" locks " in line]
+        self.modes = {path.removesuffix(HIDDEN): mode for path, mode, *_ in descriptors}
         named = {node["id"]: node for node in graph["nodes"]}
         for edge in graph["edges"]:
             parent, child = named[edge["parent"]], named[edge["child"]]["name"]
