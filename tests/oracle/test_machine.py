@@ -328,4 +328,4 @@ def test_storage_daemon():
 
 def test_disk():
     """The same below a guest's disk, which never lets go of its node."""
-    run(SequenceWithDisk, Program.SYSTEM, 25)
+    run(SequenceWithDisk, Program.SYSTEM, 4)
