@@ -210,6 +210,10 @@ class StreamParser:
         """Where in the present piece of input the next value is looked for."""
         return self._position
 
+    def only_space_since(self, position: int) -> bool:
+        """Whether the last value of this piece had ended at `position`, and a line with it."""
+        return self._plain[position : self._position].isspace()
+
     def flush(self) -> Any:
         """Return what the end of the input completes; as `next_value` otherwise."""
         self._lexer.flush()

@@ -50,7 +50,7 @@ class Recall:
         """The request that ``line`` is, if one like it was seen before."""
         head, mark, tail = line.rpartition(MARK)
         known = self._requests.get(head) if mark else None
-        if known is None:
+        if known is None or not known.has_id:
             known = self._requests.get(line)
             return None if known is None or known.has_id else known
         literal = plain_id(tail)

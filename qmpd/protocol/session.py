@@ -129,7 +129,7 @@ class Session:
             return self.error(_sender(value), error)
         self._state, action = TRANSITIONS[self._state, happened]
         if action is DISPATCH:
-            if line and parser.position > end:
+            if line and parser.only_space_since(end):
                 self._recall.learn(line, request)
             return request
         if action is ACCEPT:

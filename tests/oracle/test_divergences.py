@@ -3,6 +3,8 @@
 Each entry of that list names the test here that pins qmpd's side of it.
 """
 
+import json
+
 import pytest
 
 from qmpd.testing.oracle import chain, image, info
@@ -52,6 +54,19 @@ def test_finalize_cannot_write_the_backing_string(server):
     (completed,) = commit(server, backing_file="x" * 1024)
     assert completed["data"]["error"] == "Invalid argument"
     check_failed_finalize(server, "Invalid argument")
+
+
+@pytest.mark.only_qmpd("the original dies of an assertion (SIGABRT)")
+def test_many_mistakes_with_out_of_band_execution(start_server):
+    """One byte ends a number and is wrong itself: two answers, maybe with no room for them."""
+    server = start_server(negotiate=False)
+    server.execute("qmp_capabilities", enable=["oob"])
+    server.send(b"{}5\xff" * 1000)
+    texts = [json.loads(server.read_line())["error"]["desc"] for _ in range(3000)]
+    assert texts[:3] == texts[-3:]
+    assert texts[0] == "QMP input lacks member 'execute'"
+    assert texts[1] == "QMP input must be a JSON object"
+    assert texts[2] == "JSON parse error, stray '\ufffd'"
 
 
 @pytest.mark.only_qmpd("the original dies of an assertion (SIGABRT)")

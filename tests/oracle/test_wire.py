@@ -338,6 +338,20 @@ def test_many_requests_in_one_write(server):
     assert lines == [b'{"return": [], "id": %d}\r\n' % i for i in range(30)]
 
 
+def test_requests_in_any_layout(server):
+    """Blank lines and requests of several lines are what they are, however often they come."""
+    layouts = (
+        b'\r\n{"execute":"query-jobs","id":%d}\r\n\r\n',
+        b'{\r\n"execute":"query-named-block-nodes",\r\n"id":%d}\r\n',
+        b'{\n"execute":"query-commands",\n"arguments":{"id":%d}\n}\n',
+    )
+    lines = ask(server, b"".join(layouts[i % 3] % i for i in range(30)), 30)
+    refused = generic("Parameter 'id' is unexpected")
+    assert lines == [
+        refused if i % 3 == 2 else b'{"return": [], "id": %d}\r\n' % i for i in range(30)
+    ]
+
+
 def test_bare_number_waits_for_its_end(server):
     server.send(b"5")
     assert server.connection.is_silent(SILENCE)
