@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from time import monotonic_ns
 
 from qmpd.block import wording as block_wording
 from qmpd.block.chain import allocated_above
@@ -26,6 +27,9 @@ CHUNK = 512 * 1024
 
 BATCH = 4 << 20
 """Bytes per step otherwise: long enough to be quick, short enough to stay responsive."""
+
+TURN_NS = 8_000_000
+"""How long the worker copies before it tells the loop: each time costs two wake-ups."""
 
 LOOK_AHEAD = 1 << 34
 """Bytes whose tables are looked at in one go on the loop."""
@@ -197,6 +201,20 @@ def unallocated(top: Node, base: Node, offset: int, length: int, *, in_steps: bo
     except OSError:
         return 0
     return size if layer is None else 0
+
+
+def copy_steps(top: Node, base: Node, offset: int, end: int) -> Copied:
+    """Copy what lies above ``base`` from ``offset`` on, for a while or to the ``end``.
+
+    Runs on the worker thread. An error is that of the step behind the ``size`` bytes.
+    """
+    start, until = offset, monotonic_ns() + TURN_NS
+    while True:
+        result = copy_step(top, base, offset, min(BATCH, end - offset))
+        offset += result.size
+        if result.error or offset >= end or monotonic_ns() >= until:
+            result.size = offset - start
+            return result
 
 
 def copy_step(top: Node, base: Node, offset: int, limit: int, *, in_steps: bool = False) -> Copied:

@@ -20,12 +20,12 @@ from qmpd.block.reopen import set_read_only
 from qmpd.errors import QmpError
 from qmpd.jobs import wording
 from qmpd.jobs.blockjob import (
-    BATCH,
     CHUNK,
     BlockJob,
     Copied,
     as_errno,
     copy_step,
+    copy_steps,
     unallocated,
 )
 from qmpd.jobs.job import Sleep, Work
@@ -141,16 +141,15 @@ class CommitJob(BlockJob):
                 delay = 0
                 continue
             copied = True
-            limit = min(BATCH, left)
-            result: Copied = yield Work(self._copy(offset, limit, in_steps=small))
+            result: Copied = yield Work(self._copy(offset, left, in_steps=small))
+            offset += result.size
+            self.current = offset
             if result.error:
                 if self.error_action(result.operation, result.error) == "report":
                     self.fail(result.error)
                     return
                 delay = 0
                 continue
-            offset += result.size
-            self.current = offset
             delay = 0
             if result.copied:
                 delay = self.rate.delay(self.manager.scheduler.now(), result.size)
@@ -162,8 +161,10 @@ class CommitJob(BlockJob):
         """Whether somebody can see the steps, which are then those of the original."""
         return bool(self.rate.speed) or self.manager.stepwise
 
-    def _copy(self, offset: int, limit: int, *, in_steps: bool) -> Callable[[], Copied]:
-        return lambda: copy_step(self.top, self.base, offset, limit, in_steps=in_steps)
+    def _copy(self, offset: int, left: int, *, in_steps: bool) -> Callable[[], Copied]:
+        if in_steps:
+            return lambda: copy_step(self.top, self.base, offset, left, in_steps=True)
+        return lambda: copy_steps(self.top, self.base, offset, offset + left)
 
     # --- end ---------------------------------------------------------------------------
 
