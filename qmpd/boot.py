@@ -107,7 +107,9 @@ class _Builder:
                 raise OptionError(f"{option.spelling}: {error.desc}", error.hint) from error
 
     def _object(self, option: Option) -> None:
-        self._machine.add_object(option.value["qom-type"], option.value["id"])
+        from qmpd.commands.objects import object_add
+
+        object_add(self._machine, option.value)
 
     def _chardev(self, option: Option) -> None:
         self._chardevs[option.value.id] = option

@@ -147,7 +147,7 @@ def _index(names: Iterable[str]) -> list[str]:
 
 def _purpose(command: str) -> str:
     """Return the first paragraph that the command's handler says of itself."""
-    known = commands_of(SYSTEM).get(command)  # the session itself answers qmp_capabilities
+    known = commands_of(SYSTEM).get(command)
     text = (known and inspect.getdoc(known.load())) or ""
     return _one_line(text.partition("\n\n")[0]).replace("``", "`")
 

@@ -10,7 +10,6 @@ import os
 from qmpd.block.graph import Graph
 from qmpd.block.transaction import Transaction
 from qmpd.commands.dispatch import Dispatcher
-from qmpd.errors import QmpError
 from qmpd.jobs.manager import JobManager
 from qmpd.monitor.monitor import Monitor
 from qmpd.monitor.reactor import Reactor
@@ -139,18 +138,6 @@ class Machine:
         monitor.levers = self.levers
         self.monitors.append(monitor)
         return monitor
-
-    def add_object(self, kind: str, name: str) -> None:
-        """Note a user-created object.
-
-        Raises:
-            QmpError: the id is taken.
-        """
-        if name in self.objects:
-            raise QmpError(
-                f"attempt to add duplicate property '{name}' to object (type 'container')"
-            )
-        self.objects[name] = kind
 
     def plug(self, user: User, node: Node, perm: int, shared: int, *, removable: bool) -> None:
         """Let a device use a node.

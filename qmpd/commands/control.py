@@ -1,15 +1,19 @@
-"""Commands about the program itself: version, schema, run state, objects."""
+"""Commands about the program itself: version, schema, run state."""
 
 from __future__ import annotations
 
 from qmpd.commands.dispatch import Encoded
-from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from qmpd.machine import Machine
+
+
+def qmp_capabilities(_machine: Machine, **_enable: list[str]) -> None:
+    """Leave negotiation, enable capabilities."""
+    # The session has answered it already: it is here to be listed among the others.
 
 
 def query_version(machine: Machine) -> Encoded:
@@ -71,22 +75,3 @@ def cont(machine: Machine) -> None:
 def quit_machine(machine: Machine) -> None:
     """End the program, in order."""
     machine.quit("host-qmp-quit")
-
-
-def object_add(machine: Machine, arguments: dict[str, Any]) -> None:
-    """Make a user-created object; qmpd keeps its name and type only.
-
-    Raises:
-        QmpError: the id is taken.
-    """
-    machine.add_object(arguments["qom-type"], arguments["id"])
-
-
-def object_del(machine: Machine, id: str) -> None:  # noqa: A002 - the argument's wire name
-    """Remove a user-created object.
-
-    Raises:
-        QmpError: there is none of that id.
-    """
-    if machine.objects.pop(id, None) is None:
-        raise QmpError(f"object '{id}' not found")

@@ -63,6 +63,7 @@ def _jobs(*verbs: str) -> dict[str, Command]:
 
 
 _TABLE: dict[str, Command] = {
+    "qmp_capabilities": Command("control", "qmp_capabilities"),
     "query-version": Command("control", "query_version"),
     "query-commands": Command("control", "query_commands"),
     "query-qmp-schema": Command("control", "query_qmp_schema"),
@@ -71,8 +72,8 @@ _TABLE: dict[str, Command] = {
     "quit": Command("control", "quit_machine", changes_graph=True),
     "stop": Command("control", "stop"),
     "cont": Command("control", "cont"),
-    "object-add": Command("control", "object_add", whole=True),
-    "object-del": Command("control", "object_del"),
+    "object-add": Command("objects", "object_add", whole=True),
+    "object-del": Command("objects", "object_del"),
     "blockdev-add": Command("blockdev", "blockdev_add", changes_graph=True, whole=True),
     "blockdev-del": Command("blockdev", "blockdev_del", changes_graph=True),
     "blockdev-reopen": Command("blockdev", "blockdev_reopen", changes_graph=True),

@@ -55,7 +55,7 @@ def build(given: Opts) -> dict[str, Any]:
     _visit(members, texts, given, made)
     _visit(variants.get(made[tag], ()), texts, given, made)
     if len(made) < len(texts):
-        from qmpd.schema.glib import first_left
+        from qmpd.protocol.glib import first_left
 
         raise BadOption(wording.invalid_parameter(first_left(texts, made)))
     return made

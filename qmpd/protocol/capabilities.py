@@ -24,7 +24,10 @@ def read_arguments(arguments: dict[str, Any]) -> list[str]:
             raise QmpError(wording.parameter_type(f"enable[{index}]", "string"))
         if name != OOB:
             raise QmpError(wording.parameter_value("null", name))
-    for name in arguments:
-        if name != "enable":
-            raise QmpError(wording.parameter_unexpected(name))
+    if arguments.keys() - {"enable"}:
+        from qmpd.protocol.encoder import hash_order
+        from qmpd.protocol.glib import first_left
+
+        known = arguments.keys() & {"enable"}
+        raise QmpError(wording.parameter_unexpected(first_left(hash_order(arguments), known)))
     return enable

@@ -50,7 +50,7 @@ def is_known(message: Message, program: str) -> bool:
     if message.kind == EVENT:
         return message.body.get("event") in EVENTS
     if message.kind == REQUEST and message.command:
-        names = (*commands_of(program), _NEGOTIATION, "x-blockdev-reopen")
+        names = (*commands_of(program), "x-blockdev-reopen")
         return message.command in names
     return True
 

@@ -170,7 +170,7 @@ def _unexpected(
 ) -> str:
     """Name the unknown member that QEMU stumbles over first."""
     from qmpd.protocol.encoder import hash_order
-    from qmpd.schema.glib import first_left
+    from qmpd.protocol.glib import first_left
 
     return wording.unexpected(_path(stack, first_left(hash_order(value), out), keyval))
 

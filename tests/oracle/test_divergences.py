@@ -149,3 +149,20 @@ def test_reopen_of_an_overlay_below_which_a_job_runs(server):
     assert server.refusal("blockdev-reopen", options=[again]) == desc
     assert server.graph() == graph
     server.execute("job-finalize", id="j")
+
+
+@pytest.mark.only_qmpd("the original refuses them")
+def test_values_of_properties_are_not_looked_at(server):
+    server.execute("object-add", **{"qom-type": "secret", "id": "s", "file": "no-such-file"})
+    limits = {"iops-total": 5, "iops-read": 3}
+    server.execute("object-add", **{"qom-type": "throttle-group", "id": "t", "limits": limits})
+
+
+@pytest.mark.only_qmpd("the original has them")
+def test_drivers_that_were_not_built(server):
+    assert server.refusal("blockdev-add", driver="quorum", node_name="q") == (
+        "Parameter 'driver' does not accept value 'quorum'"
+    )
+    assert server.refusal("object-add", **{"qom-type": "can-bus", "id": "c"}) == (
+        "Parameter 'qom-type' does not accept value 'can-bus'"
+    )

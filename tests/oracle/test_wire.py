@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from qmpd.testing.oracle import ServerGoneError, chain
+from qmpd.testing.oracle import Program, ServerGoneError, chain
 from tests.oracle.building import separate
 
 SILENCE = 0.2  # seconds in which nothing may arrive; a server that speaks does so in 1 ms
@@ -73,6 +73,11 @@ def test_command_before_negotiation(fresh):
         (b'"enable": ["bogus"]', "Parameter 'null' does not accept value 'bogus'"),
         (b'"enable": "oob"', "Invalid parameter type for 'enable', expected: array"),
         (b'"foo": 1', "Parameter 'foo' is unexpected"),
+        (b'"foo.bar.b": 1, "filename": 2, "id": 3', "Parameter 'filename' is unexpected"),
+        (
+            b'"foo.bar.b": 1, "enable": [], "id": 3, "filename": 2',
+            "Parameter 'filename' is unexpected",
+        ),
     ],
 )
 def test_failed_negotiation_stays_in_negotiation(fresh, enable, desc):
@@ -321,6 +326,38 @@ def test_unknown_command_echoes_the_id(server):
 )  # fmt: skip
 def test_argument_checks(server, name, arguments, desc):
     assert server.refusal(name, **arguments) == desc
+
+
+OBJECTS = [
+    ({"qom-type": "iothread", "id": "1st"}, "Parameter 'id' expects an identifier"),
+    ({"qom-type": "iothread", "id": "\u00e9"}, "Parameter 'id' expects an identifier"),
+    ({"qom-type": "pef-guest", "id": "o"}, "invalid object type: pef-guest"),
+    ({"qom-type": "secret", "id": "o"}, "Either 'file' or 'data' must be provided"),
+    (
+        {"qom-type": "secret", "id": "o", "data": "x", "file": "y"},
+        "'file' and 'data' are mutually exclusive",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "desc"), OBJECTS)
+@pytest.mark.parametrize("program", Program)
+def test_objects_that_cannot_be_made(start_server, program, arguments, desc):
+    server = start_server(program=program)
+    assert server.refusal("object-add", **arguments) == desc
+
+
+@pytest.mark.parametrize("program", Program)
+def test_a_type_of_object_that_one_program_lacks(start_server, program):
+    """The id is looked at first, then the type, then whether the id is taken."""
+    server = start_server(program=program)
+    server.execute("object-add", **{"qom-type": "iothread", "id": "o"})
+    taken = "attempt to add duplicate property 'o' to object (type 'container')"
+    missing = "invalid object type: rng-builtin"
+    assert server.refusal("object-add", **{"qom-type": "rng-builtin", "id": "o"}) == (
+        taken if program is Program.SYSTEM else missing
+    )
+    assert server.refusal("object-add", **{"qom-type": "secret", "id": "o"}) == taken
 
 
 # -- framing and connections -----------------------------------------------------------------

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from qmpd.commands.registry import commands_of
 from qmpd.schema import contract
 from qmpd.schema.compiled import COMMANDS, EVENTS
 from tests.schema.real import ask
@@ -139,6 +140,7 @@ def test_query_commands_lists_in_qemus_order(program):
     mine = contract.command_names(program)
     assert mine == [name for name in real if name in mine]
     assert all(contract.has_command(name, program) for name in mine)
+    assert list(commands_of(program)) == mine
 
 
 def test_every_type_that_is_named_is_described(ours):
