@@ -215,6 +215,7 @@ AIO_NATIVE_NEEDS_DIRECT = (
     "aio=native was specified, but it requires cache.direct=on, which was not specified."
 )
 LATENCY_INVALID = "latency-ns is invalid"
+LENGTH_TOO_LARGE = "Could not refresh total sector count: File too large"
 
 
 TWO_NAMES = "Can't specify 'file' and 'filename' options at the same time"

@@ -471,3 +471,14 @@ def test_long_file_name_is_cut(length):
         ],
         images,
     )
+
+
+@pytest.mark.parametrize("driver", ["null-co", "null-aio"])
+def test_null_device_of_the_greatest_size(server, driver):
+    """A GiB, the coarsest alignment, is missing to the end of what an offset can say."""
+    largest = (1 << 63) - (1 << 30)
+    assert server.refusal("blockdev-add", driver=driver, node_name="n", size=largest + 1) == (
+        "Could not refresh total sector count: File too large"
+    )
+    server.execute("blockdev-add", driver=driver, node_name="n", size=largest)
+    assert server.nodes()["n"]["image"]["virtual-size"] == largest

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qmpd.block.transaction import Transaction
 
 DEFAULT_SIZE = 1 << 30
+_MAX_LENGTH = (1 << 63) - (1 << 30)
 
 
 class NullCo(Driver):
@@ -32,7 +33,7 @@ class NullCo(Driver):
         """Take size and latency.
 
         Raises:
-            QmpError: either is negative.
+            QmpError: either is negative or too large.
         """
         self._size = int(options.get("size", DEFAULT_SIZE))
         latency = int(options.get("latency-ns", 0))
@@ -40,6 +41,8 @@ class NullCo(Driver):
             raise QmpError(wording.LATENCY_INVALID)
         if self._size < 0:
             raise QmpError(wording.could_not_open("", "Invalid argument"))
+        if self._size > _MAX_LENGTH:
+            raise QmpError(wording.LENGTH_TOO_LARGE)
 
     def reopen_prepare(
         self, tx: Transaction, options: dict[str, Any], flags: Flags
