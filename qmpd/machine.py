@@ -199,9 +199,11 @@ class Machine:
             self.emit("SHUTDOWN", told)
 
     def _cancel_jobs(self) -> None:
+        self.dispatcher.hold_reply()  # a job whose slice is on the worker ends a little later
         self.jobs.cancel_all(self._ended)
 
     def _ended(self) -> None:
+        self.dispatcher.release_reply()
         if self.on_quit is not None:
             self.scheduler.call_soon(self.on_quit)  # behind the reply to who asked for it
 

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class _Entry:
-    __slots__ = ("children", "explicit", "flags", "keep", "node", "options")
+    __slots__ = ("backing_missing", "children", "explicit", "flags", "node", "options")
 
-    def __init__(self, node: Node, keep: bool) -> None:
+    def __init__(self, node: Node) -> None:
         self.node = node
-        self.keep = keep
+        self.backing_missing = False
         self.explicit: dict[str, Any] = {}
         self.options: dict[str, Any] = {}
         self.children: dict[str, Any] = {}
@@ -79,7 +79,7 @@ class ReopenQueue:
             options = {**entry.explicit, **options}
         elif keep:
             options = {**node.options.explicit, **options}
-        entry = entry or _Entry(node, keep)
+        entry = entry or _Entry(node)
         entry.explicit = dict(options)
         if edge is not None:
             parent = self._entries[edge.parent]  # type: ignore[index]
@@ -91,6 +91,8 @@ class ReopenQueue:
         if opt.DISCARD not in options:
             entry.flags.unmap = node.flags.unmap  # observed: this one is not reset
         entry.children.update({name: given[name] for name in given if name in names})
+        if not keep:
+            entry.backing_missing = "backing" not in entry.children
         self._entries[node] = entry
         return entry
 
@@ -137,7 +139,7 @@ class ReopenQueue:
             raise QmpError(wording.no_reopen(node.driver.name, node.name))
         _check_reset(entry)
         handled = set(node.driver.reopen_prepare(tx, entry.options, entry.flags))
-        if not entry.keep and "backing" not in entry.children and _has_backing(node):
+        if entry.backing_missing and _has_backing(node):
             raise QmpError(wording.backing_missing(node.name))
         for name in ("backing", "file"):
             if name in entry.children and not isinstance(entry.children[name], dict):
@@ -225,7 +227,7 @@ def _check_unchanged(entry: _Entry, handled: set[str]) -> None:
         if name not in ("backing", "file") and not isinstance(value, dict):
             leftover[name] = value
         elif isinstance(value, dict):
-            leftover.update({f"{name}.{key}": item for key, item in value.items()})
+            leftover.update(opt.flatten({name: value}, frozenset()))
     # Sharing by force cannot be given again, even if it stays (observed on QEMU 7.2).
     changed = [
         key

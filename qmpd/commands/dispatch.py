@@ -47,6 +47,8 @@ class Dispatcher:
         self._queue: list[tuple[Request, Done]] = []
         self._later: list[Callable[[], None]] = []
         self._drain_scheduled = False
+        self._held: Callable[[], None] | None = None
+        self._holding = False
 
     # --- requests ----------------------------------------------------------------------
 
@@ -109,6 +111,9 @@ class Dispatcher:
                 self._end_early(done, value, failure)
                 return
         self.drain()
+        if self._holding:
+            self._held = lambda: self._end(done, value, failure)
+            return
         self._end(done, value, failure)
 
     @staticmethod
@@ -116,6 +121,17 @@ class Dispatcher:
         text = f"{type(error).__name__}: {error}"
         warn(f"internal error in {request.command}: {text}")
         return QmpError(f"Internal error: {text}")
+
+    def hold_reply(self) -> None:
+        """Keep the reply of the present command back until :meth:`release_reply`."""
+        self._holding = True
+
+    def release_reply(self) -> None:
+        """Let a reply go that was kept back."""
+        self._holding = False
+        held, self._held = self._held, None
+        if held is not None:
+            held()
 
     def _end(self, done: Done, value: Any, failure: QmpError | None) -> None:
         self._running = False
@@ -139,7 +155,7 @@ class Dispatcher:
     def later(self, action: Callable[[], None]) -> None:
         """Do ``action`` when the present command is over, before its reply; else soon."""
         self._later.append(action)
-        if not self._running and not self._drain_scheduled:
+        if (self._holding or not self._running) and not self._drain_scheduled:
             self._drain_scheduled = True
             self.machine.scheduler.call_soon(self.drain)
 

@@ -69,7 +69,7 @@ def _counters(node: Node | None, *, accounting: bool) -> dict[str, Any]:
 
 
 def _of_node(node: Node, *, with_backing: bool) -> dict[str, Any]:
-    """One node and the storage below it, for devices the backing chain too."""
+    """One node and the storage below it; for devices the backing chain as users know it."""
     first = _single(node)
     work = [(node, first)]
     while work:
@@ -78,8 +78,9 @@ def _of_node(node: Node, *, with_backing: bool) -> dict[str, Any]:
         backing = next_in_chain(here) if with_backing else None
         for member, child in (("parent", file), ("backing", backing)):
             if child is not None:
-                stats[member] = _single(child)
-                work.append((child, stats[member]))
+                below = skip_implicit(child) if with_backing else child
+                stats[member] = _single(below)
+                work.append((below, stats[member]))
     return first
 
 

@@ -130,7 +130,7 @@ class JobManager:
         self.jobs.pop(job.id, None)
         if self._emptied is not None and not self.jobs:
             then, self._emptied = self._emptied, None
-            self.scheduler.call_soon(then)
+            self.later(then)
 
     def completed(self, job: Job) -> None:
         """The work of ``job`` has ended, well or not."""

@@ -522,8 +522,13 @@ def test_quitting_ends_jobs_first(active, until):
         world.run()
     ended = []
     world.machine.on_quit = lambda: ended.append(world.statuses()[-1])
-    world.do("quit") if not world.loop.work else world.machine.quit("host-signal")
-    world.run()
+    if world.loop.work:
+        world.machine.quit("host-signal")
+        world.run()
+    else:
+        answers = world.submit("quit")
+        world.run()
+        assert answers == [({}, None)]
     assert ended == ["null"]
     assert not world.machine.jobs.jobs
     world.close()
