@@ -51,6 +51,9 @@ def open_node(graph: Graph, definition: dict[str, Any]) -> Node:
     Raises:
         QmpError: with nothing left behind.
     """
+    kind = driver_class(definition["driver"])
+    if kind.is_protocol:
+        return _open_leaf(graph, definition, kind, None, 0)
     stack: list[_Opening] = [_open(graph, definition, None, 0)]
     node: Node | None = None
     error: QmpError | None = None
@@ -85,7 +88,12 @@ def _open(
             if isinstance(wanted, str):
                 children[name] = _reference(graph, wanted)
             elif wanted is not None:
-                child = children[name] = yield _open(graph, wanted, options, child_role(name))
+                below = driver_class(wanted["driver"])
+                if below.is_protocol:
+                    child = _open_leaf(graph, wanted, below, options, child_role(name))
+                else:
+                    child = yield _open(graph, wanted, options, child_role(name))
+                children[name] = child
                 owned.add(child)
         node = _enter(graph, definition, kind(graph), options)
     except BaseException:
@@ -101,11 +109,36 @@ def _open(
             yield from _open_backing(graph, node, definition)
         _refuse_empty(node, definition)
     except BaseException:
-        if not opened:
-            node.driver = Driver(graph)  # there is nothing to write back
-        graph.collect([node, *owned])
+        _take_back(graph, node, *owned, opened=opened)
         raise
     return node
+
+
+def _open_leaf(
+    graph: Graph,
+    definition: dict[str, Any],
+    kind: type[Driver],
+    parent: opt.Options | None,
+    role: int,
+) -> Node:
+    """Open a node at the bottom, which has no children to wait for."""
+    options = _options(definition, kind, parent, role)
+    node = _enter(graph, definition, kind(graph), options)
+    opened = False
+    try:
+        node.driver.open(options.effective)
+        opened = True
+        _refuse_empty(node, definition)
+    except BaseException:
+        _take_back(graph, node, opened=opened)
+        raise
+    return node
+
+
+def _take_back(graph: Graph, node: Node, *owned: Node, opened: bool) -> None:
+    if not opened:
+        node.driver = Driver(graph)  # there is nothing to write back
+    graph.collect([node, *owned])
 
 
 def _options(

@@ -66,11 +66,14 @@ class Dispatcher:
 
     def _start(self, request: Request, done: Done) -> None:
         self._running = True
-        try:
-            command, arguments = self._check(request)
-        except QmpError as error:
-            self._end(done, None, error)
-            return
+        command = self.commands.get(request.command)
+        arguments = request.visited
+        if command is None or arguments is None or request.oob:
+            try:
+                command, arguments = self._check(request)
+            except QmpError as error:
+                self._end(done, None, error)
+                return
         jobs = self.machine.jobs
         if command.changes_graph and not jobs.quiet:
             jobs.when_quiet(lambda: self._execute(command, arguments, request, done))
@@ -83,7 +86,8 @@ class Dispatcher:
             raise CommandNotFound(f"The command {request.command} has not been found")
         if request.oob and not command.oob:
             raise QmpError(f"The command {request.command} does not support OOB")
-        return command, self._visit(request.command, request.arguments)
+        arguments = request.visited = self._visit(request.command, request.arguments)
+        return command, arguments
 
     def _execute(
         self, command: Command, arguments: dict[str, Any], request: Request, done: Done
@@ -91,7 +95,7 @@ class Dispatcher:
         value: Any = None
         failure: QmpError | None = None
         try:
-            handler = command.load()
+            handler = command.handler or command.load()
             if command.whole:
                 value = handler(self.machine, arguments)
             elif arguments:
@@ -104,17 +108,31 @@ class Dispatcher:
             failure = self._internal(request, error)
         if value is None:
             value = {}
-        if self._profile is not None:
-            if failure is None:
-                value = self._profile.reply(request.command, value)
-            if self._profile.reply_first:
-                self._end_early(done, value, failure)
-                return
-        self.drain()
+        if self._profile is not None and self._as_of_old(request, value, failure, done):
+            return
+        if self._later:
+            self.drain()
         if self._holding:
             self._held = lambda: self._end(done, value, failure)
             return
-        self._end(done, value, failure)
+        self._running = False
+        done(value, failure)
+        if self._queue:
+            self._next()
+
+    def _as_of_old(
+        self, request: Request, value: Any, failure: QmpError | None, done: Done
+    ) -> bool:
+        """Make the value that of another QEMU; True if it is sent already, as that one did."""
+        profile = self._profile
+        if profile is None:
+            return False
+        if failure is None:
+            profile.reply(request.command, value)
+        if profile.reply_first:
+            self._end_early(done, value, failure)
+            return True
+        return False
 
     @staticmethod
     def _internal(request: Request, error: Exception) -> QmpError:

@@ -126,8 +126,8 @@ class Profile:
 
     # --- replies and events ------------------------------------------------------------
 
-    def reply(self, command: str, value: Any) -> Any:
-        """What this version would have returned."""
+    def reply(self, command: str, value: Any) -> None:
+        """Change a command's value into what this version would have returned."""
         hidden = self._replies.get(command)
         if hidden:
             _drop(value, hidden)
@@ -135,7 +135,6 @@ class Profile:
             for edge in value["edges"]:
                 if edge["name"] != _UNSHARED:
                     edge["shared-perm"].insert(0, "graph-mod")
-        return value
 
     def event(self, name: str, data: dict[str, Any]) -> dict[str, Any]:
         """What this version would have told."""

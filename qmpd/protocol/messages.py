@@ -15,10 +15,13 @@ class Request:
     """A well-formed request: a command's name, arguments and how to answer it.
 
     `has_id` tells an ``id`` of null from none at all. `head`
-    is what it is recognised by (`qmpd.protocol.recall`). `oob` says that the client wrote ``exec-oob``; whether the command allows it, its dispatcher has to check.
+    is what it is recognised by (`qmpd.protocol.recall`). `oob` says that the client wrote
+    ``exec-oob``; whether the command allows it, its dispatcher has to check, as it does the
+    arguments: `visited` is what came out, kept for requests that are recognised. Nobody
+    may change it.
     """
 
-    __slots__ = ("arguments", "command", "has_id", "head", "id", "oob")
+    __slots__ = ("arguments", "command", "has_id", "head", "id", "oob", "visited")
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Request:
         self.has_id = has_id
         self.oob = oob
         self.head = head
+        self.visited: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         """Show what the client wrote."""

@@ -23,10 +23,12 @@ _MAX_DIGITS = 18
 
 def plain_id(tail: str) -> str:
     """The id in what follows the mark, in its canonical spelling; empty if it is not plain."""
-    tail = tail.strip(" \t\r")
-    if tail[-1:] != "}":
-        return ""
-    literal = tail[:-1].strip(" \t")
+    literal = tail[1:-1]
+    if not (literal.isdigit() and tail[-1] == "}" and tail[0] == " "):
+        tail = tail.strip(" \t\r")
+        if tail[-1:] != "}":
+            return ""
+        literal = tail[:-1].strip(" \t")
     if literal.isdigit():
         if len(literal) <= _MAX_DIGITS and (literal[0] != "0" or literal == "0"):
             return literal
@@ -57,7 +59,9 @@ class Recall:
         if not literal:
             return None
         value: Any = int(literal) if literal[0] != '"' else literal[1:-1]
-        return Request(known.command, known.arguments, value, has_id=True, head=head)
+        again = Request(known.command, known.arguments, value, has_id=True, head=head)
+        again.visited = known.visited
+        return again
 
     def learn(self, line: str, request: Request) -> None:
         """Note that exactly ``line`` was ``request``."""
@@ -78,6 +82,10 @@ class Recall:
         request.head = head
         self._requests[head] = request
 
+    def is_fixed(self, line: str) -> bool:
+        """Whether the reply to a line like this one is known, if its id is plain."""
+        return line.rpartition(MARK)[0] in self._constants
+
     def fix(self, request: Request, reply: str) -> None:
         """Note that requests of this head are always answered with ``reply`` (encoded)."""
         if request.head and request.has_id:
@@ -91,8 +99,6 @@ class Recall:
         """
         answers: list[str] = []
         constants = self._constants
-        if not constants:
-            return answers, 0
         done = 0
         for line in lines:
             head, _, tail = line.rpartition(MARK)

@@ -146,6 +146,9 @@ class Session:
 
     def reply(self, request: Request, value: Any) -> bytes:
         """Return the answer to a request that succeeded with `value`."""
+        # What most commands return and most clients send. A bool is not meant by an int here.
+        if not value and value.__class__ is dict and request.id.__class__ is int:
+            return self._line(f'{{"return": {{}}, "id": {request.id}}}')
         return self._answer(request, encode_text(value))
 
     def reply_encoded(self, request: Request, value: bytes, *, fixed: bool = False) -> bytes:
@@ -167,9 +170,9 @@ class Session:
         """Answer requests whose replies are fixed, at most so many, as far as they come next."""
         if self._state != COMMAND:
             return b""
-        lines = self._parser.plain_lines(most)
-        if not lines:
+        if not self._recall.is_fixed(self._parser.plain_line()):
             return b""
+        lines = self._parser.plain_lines(most)
         answers, count = self._recall.answer(lines)
         self._parser.skip(count)
         return "".join(answers).encode("ascii")
@@ -202,10 +205,9 @@ class Session:
         return self._line(f'{{"return": {value}{identity}}}')
 
     def _line(self, text: str) -> bytes:
-        encoded = text.encode("ascii")
         if self._pretty:
-            encoded = indent(encoded).replace(b"\n", b"\r\n")
-        return encoded + b"\r\n"
+            return indent(text.encode("ascii")).replace(b"\n", b"\r\n") + b"\r\n"
+        return f"{text}\r\n".encode("ascii")
 
 
 def _sender(value: Any) -> Request:

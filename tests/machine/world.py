@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import heapq
 import json
 
@@ -12,6 +13,7 @@ from qmpd.errors import QmpError
 from qmpd.machine import STORAGE_DAEMON, Machine
 from qmpd.protocol.messages import Request
 from qmpd.scenario import ImageSpec, make_image
+from qmpd.schema.visitor import visit_arguments
 from qmpd.storage.memory import MemoryStorage
 from qmpd.storage.policy import AccessPolicy
 
@@ -178,7 +180,11 @@ class World:
         answers = []
         given = {key.replace("_", "-"): value for key, value in arguments.items()}
         request = Request(command, given)
+        before = copy.deepcopy(given)
         self.machine.dispatcher.submit(request, lambda *answer: answers.append(answer))
+        # Whoever sends the same again gets what was visited this time.
+        if request.visited is not None:
+            assert request.visited == visit_arguments(command, before)
         return answers
 
     def do(self, command, **arguments):

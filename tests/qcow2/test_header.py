@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from qmpd.block.drivers.qcow2.create import create
 from qmpd.block.drivers.qcow2.header import Header
 from qmpd.block.drivers.qcow2.image import Image
-from qmpd.block.drivers.qcow2.parsing import parse, read_backing_name, read_extensions
+from qmpd.block.drivers.qcow2.parsing import (
+    HEAD_SIZE,
+    parse,
+    read_backing_name,
+    read_extensions,
+)
 from qmpd.errors import QmpError
 from tests.qcow2.images import DiskFile, JournalFile, MemoryFile, qemu_check, qemu_img, qemu_io
 from tests.qcow2.test_layout import assert_same_files
@@ -112,9 +117,11 @@ def test_serialised_and_parsed_again(fields, extensions, name, version):
     header.backing_file = name
     first = header.serialise()
     file = MemoryFile(first)
-    again = parse(file, writable=True)
-    read_extensions(again, file)
-    read_backing_name(again, file)
+    head = file.pread(0, HEAD_SIZE)
+    again = parse(file, head, writable=True)
+    read_extensions(again, file, head)
+    read_backing_name(again, file, head)
+
     assert again.unknown_extensions == extensions
     assert (again.unknown_fields, again.backing_file) == (header.unknown_fields, name)
     assert again.serialise() == first

@@ -17,6 +17,7 @@ from qmpd.block.drivers.qcow2.header import (
 )
 from qmpd.block.drivers.qcow2.mapping import Mapping
 from qmpd.block.drivers.qcow2.parsing import (
+    HEAD_SIZE,
     check_encryption,
     check_unsupported,
     parse,
@@ -68,11 +69,11 @@ class Image(Facts):
         "_cached_cluster",
         "_decompress",
         "_file",
+        "_known_refcounts",
+        "_known_writer",
         "_mapping",
-        "_refcounts",
         "_use_lazy_refcounts",
         "_writable",
-        "_writer",
         "on_corrupt",
         "snapshots",
     )
@@ -82,16 +83,14 @@ class Image(Facts):
         file: ByteFile,
         header: Header,
         mapping: Mapping,
-        refcounts: Refcounts,
         *,
         lazy_refcounts: bool | None = None,
     ) -> None:
         super().__init__(header)
         self._file = file
         self._mapping = mapping
-        self._refcounts = refcounts
-        refcounts.guard = self._guard
-        self._writer = Writer(file, mapping, self._refcounts, self._before_link)
+        self._known_refcounts: Refcounts | None = None
+        self._known_writer: Writer | None = None
         self._decompress = decompressor(header.compression_type)
         self._use_lazy_refcounts = lazy_refcounts
         self._writable = False
@@ -114,7 +113,8 @@ class Image(Facts):
         ``lazy_refcounts`` overrides the image's own flag (the node option of that name). Opened
         writable, a dirty image is repaired and unknown autoclear bits are cleared.
         """
-        header = parse(file, writable=writable)
+        head = file.pread(0, HEAD_SIZE)
+        header = parse(file, head, writable=writable)
         l1 = _read_table(file, header.l1_offset, header.l1_entries * 8, wording.L1_UNREADABLE)
         check_encryption(header)
         if lazy_refcounts and header.version < 3:
@@ -123,17 +123,11 @@ class Image(Facts):
         if header.refcount_table_offset + table_size > _MAX_LENGTH:
             reason = "Input/output error"
             raise QmpError(wording.failed(wording.REFCOUNTS_UNREADABLE, reason))
-        read_extensions(header, file)
+        read_extensions(header, file, head)
         check_unsupported(header)
-        read_backing_name(header, file)
+        read_backing_name(header, file, head)
         mapping = Mapping(file, header, l1)
-        refcounts = Refcounts(
-            file,
-            header,
-            mapping.cache,
-            lambda: decode_table(file.pread(header.refcount_table_offset, table_size)),
-        )
-        image = cls(file, header, mapping, refcounts, lazy_refcounts=lazy_refcounts)
+        image = cls(file, header, mapping, lazy_refcounts=lazy_refcounts)
         if header.size + 511 >= 1 << 63:
             raise QmpError(wording.TOTAL_SECTORS_TOO_LARGE)
         if header.bitmaps is not None:
@@ -141,6 +135,34 @@ class Image(Facts):
         if writable:
             image.set_writable(True)
         return image
+
+    # Most images are only read: what allocates is made when it is needed.
+
+    @property
+    def _refcounts(self) -> Refcounts:
+        if self._known_refcounts is None:
+            file, header = self._file, self._header
+            size = header.refcount_table_clusters << header.cluster_bits
+            self._known_refcounts = Refcounts(
+                file,
+                header,
+                self._mapping.cache,
+                lambda: decode_table(file.pread(header.refcount_table_offset, size)),
+            )
+            self._known_refcounts.guard = self._guard
+        return self._known_refcounts
+
+    @property
+    def _writer(self) -> Writer:
+        if self._known_writer is None:
+            self._known_writer = Writer(
+                self._file, self._mapping, self._refcounts, self._before_link
+            )
+        return self._known_writer
+
+    def _write_back_refcounts(self) -> None:
+        if self._known_refcounts is not None:
+            self._known_refcounts.cache.write_back()
 
     @property
     def writable(self) -> bool:
@@ -279,7 +301,7 @@ class Image(Facts):
         self._check_alive()
         self._mapping.cache.write_back()
         if not self.dirty:
-            self._refcounts.cache.write_back()
+            self._write_back_refcounts()
         self._file.flush()
 
     def _before_link(self) -> bool:
@@ -437,7 +459,7 @@ class Image(Facts):
         if self._broken:
             return
         self._mapping.cache.write_back()
-        self._refcounts.cache.write_back()
+        self._write_back_refcounts()
         self._file.flush()
         if self.dirty:
             self._header.incompatible &= ~INCOMPAT_DIRTY

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
     from qmpd.block.drivers.qcow2.types import ByteFile
 
+HEAD_SIZE = 4096
+"""Bytes read at once: a page, in which nearly all headers with their extensions lie."""
+
 _INT64_MAX = (1 << 63) - 1
 
 
@@ -55,9 +58,11 @@ def validate_table(offset: int, size: int, maximum: int, alignment: int, what: s
         raise QmpError(wording.table_offset_invalid(what))
 
 
-def parse(file: ByteFile, *, writable: bool) -> Header:
-    """Read and validate the header as far as it stands alone; raises ``QmpError``."""
-    raw = file.pread(0, V3_LENGTH)
+def parse(file: ByteFile, raw: bytes, *, writable: bool) -> Header:
+    """Validate the header as far as it stands alone; raises ``QmpError``.
+
+    ``raw`` is how the file begins, :data:`HEAD_SIZE` bytes of it.
+    """
     magic, version, *rest = FIXED_FIELDS.unpack_from(raw)
     if magic != MAGIC:
         raise QmpError(wording.NOT_QCOW2)
@@ -75,7 +80,7 @@ def parse(file: ByteFile, *, writable: bool) -> Header:
         _parse_v3(header, file, raw)
     if header.backing_offset > header.cluster_size:
         raise QmpError(wording.INVALID_BACKING_OFFSET)
-    _check_features(header, file, writable=writable)
+    _check_features(header, file, raw, writable=writable)
     _check_tables(header)
     return header
 
@@ -94,7 +99,7 @@ def _parse_v3(header: Header, file: ByteFile, raw: bytes) -> None:
         header.compression_type = raw[V3_MIN_LENGTH]
 
 
-def _check_features(header: Header, file: ByteFile, *, writable: bool) -> None:
+def _check_features(header: Header, file: ByteFile, raw: bytes, *, writable: bool) -> None:
     if header.compression_type not in {0, 1}:
         raise QmpError(wording.unknown_compression_type(header.compression_type))
     has_bit = bool(header.incompatible & INCOMPAT_COMPRESSION)
@@ -104,7 +109,7 @@ def _check_features(header: Header, file: ByteFile, *, writable: bool) -> None:
         raise QmpError(wording.COMPRESSION_BIT_MISSING)
     unknown = header.incompatible & ~INCOMPAT_KNOWN
     if unknown:
-        raise QmpError(wording.unsupported_features(_feature_names(header, file, unknown)))
+        raise QmpError(wording.unsupported_features(_feature_names(header, file, raw, unknown)))
     if header.incompatible & INCOMPAT_CORRUPT and writable:
         raise QmpError(wording.CORRUPT_NOT_WRITABLE)
     if header.extended_l2 and header.cluster_bits < 14:
@@ -146,9 +151,9 @@ def check_encryption(header: Header) -> None:
         raise QmpError(wording.unsupported_encryption(header.crypt_method))
 
 
-def read_extensions(header: Header, file: ByteFile) -> None:
+def read_extensions(header: Header, file: ByteFile, raw: bytes) -> None:
     """Parse the header extensions into ``header``; raises ``QmpError``."""
-    for magic, data in _walk(header, file):
+    for magic, data in _walk(header, file, raw):
         if magic == EXT_BACKING_FORMAT:
             header.backing_format = data.split(b"\0", 1)[0]
         elif magic == EXT_CRYPTO:
@@ -161,38 +166,45 @@ def read_extensions(header: Header, file: ByteFile) -> None:
             header.unknown_extensions.append((magic, data))
 
 
-def read_backing_name(header: Header, file: ByteFile) -> None:
+def read_backing_name(header: Header, file: ByteFile, raw: bytes) -> None:
     """Read the backing file's name; raises ``QmpError`` if it is too long."""
     if header.backing_offset == 0:
         return
     length = header.backing_length
     if length > min(MAX_BACKING_NAME, header.cluster_size - header.backing_offset):
         raise QmpError(wording.BACKING_NAME_TOO_LONG)
-    header.backing_file = file.pread(header.backing_offset, length)
+    end = header.backing_offset + length
+    if end <= len(raw):
+        header.backing_file = raw[header.backing_offset : end]
+    else:
+        header.backing_file = file.pread(header.backing_offset, length)
 
 
-def _walk(header: Header, file: ByteFile) -> Iterator[tuple[int, bytes]]:
+def _walk(header: Header, file: ByteFile, raw: bytes) -> Iterator[tuple[int, bytes]]:
     end = header.backing_offset or header.cluster_size
     position = header.header_length
-    raw = file.pread(0, header.cluster_size + EXT_HEAD.size)
     while position < end:
+        if position + EXT_HEAD.size > len(raw):
+            raw = file.pread(0, header.cluster_size + EXT_HEAD.size)
         magic, length = EXT_HEAD.unpack_from(raw, position)
         position += EXT_HEAD.size
         if position > end or length > end - position:
             raise QmpError(wording.EXTENSION_TOO_LARGE)
         if magic == EXT_END:
             return
+        if position + length > len(raw):
+            raw = file.pread(0, header.cluster_size + EXT_HEAD.size)
         if magic == EXT_BACKING_FORMAT and length >= 16:
             raise QmpError(wording.backing_format_too_long(length))
         yield magic, raw[position : position + length]
         position += -(-length // 8) * 8
 
 
-def _feature_names(header: Header, file: ByteFile, mask: int) -> list[str]:
+def _feature_names(header: Header, file: ByteFile, raw: bytes, mask: int) -> list[str]:
     names: list[str] = []
     table = b""
     try:
-        for magic, data in _walk(header, file):
+        for magic, data in _walk(header, file, raw):
             table = data if magic == EXT_FEATURE_TABLE else table
     except QmpError:
         pass  # what has been found up to here has to do
