@@ -10,16 +10,16 @@ import errno
 from itertools import takewhile
 
 from qmpd.block import permissions as p
-from qmpd.block.chain import allocated_above, chain
-from qmpd.block.driver import ZERO
+from qmpd.block.chain import chain
 from qmpd.block.drivers.filters import MirrorTop, insert_filter, remove_filter, replace_node
 from qmpd.block.graph import refresh_loosely
 from qmpd.block.node import DirtyBitmap
 from qmpd.block.reopen import set_read_only
 from qmpd.errors import QmpError
 from qmpd.jobs import states
-from qmpd.jobs.blockjob import BATCH, CHUNK, BlockJob, Copied, as_errno, copy_step, unallocated
+from qmpd.jobs.blockjob import CHUNK, BlockJob, Copied, unallocated
 from qmpd.jobs.job import WAIT, Sleep, Wait, Work
+from qmpd.jobs.mirroring import copy_piece, find_dirty, granularity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ def _nothing() -> None:
 
 BUFFER = 16 << 20
 """Bytes of one contiguous dirty run that are copied before the rate limit is asked."""
-
-MIN_GRANULARITY, MAX_GRANULARITY = 4096, 65536
 
 
 class ActiveCommitJob(BlockJob):
@@ -142,10 +140,13 @@ class ActiveCommitJob(BlockJob):
         self.pause_count += 1
 
     def _mirror(self, size: int) -> Run:
-        bitmap = DirtyBitmap(self._granularity())
+        bitmap = DirtyBitmap(granularity(self.base))
         if size:
             self.source.dirty_bitmaps.append(bitmap)
             if self.base.driver.length() < size:
+                if not self.base.driver.resizable:
+                    self.fail(errno.ENOTSUP)
+                    return
                 yield Work(lambda: self.base.driver.truncate(size))
         if unallocated(self.source, self.base, 0, size) < size:
             yield from self._copy_all(bitmap, size)
@@ -163,29 +164,32 @@ class ActiveCommitJob(BlockJob):
 
     def _copy_all(self, bitmap: DirtyBitmap, size: int) -> Run:
         dirty: list[tuple[int, int]] = yield Work(
-            lambda: self._find_dirty(size, bitmap.granularity)
+            lambda: find_dirty(self.source, self.base, size, bitmap.granularity)
         )
-        bitmap.count = self.total = sum(length for _, length in dirty)
+        bitmap.count = self.total = sum(end - start for start, end in dirty)
         yield Sleep(0)
-        for start, length in dirty:
-            offset, end = start, start + length
+        for start, end in dirty:
+            offset = start
             while offset < end and not self.must_end():
                 stop = min(end, offset + (CHUNK if self.manager.stepwise else BUFFER))
-                copied = yield from self._copy_run(bitmap, offset, stop)
+                self.total = self.current + bitmap.count
+                delay = yield from self._copy_run(bitmap, offset, stop, size)
                 if self.code:
                     return
                 offset = stop
                 # Only after a whole run, and even after the last one (observed on QEMU 7.2).
-                delay = self.rate.delay(self.manager.scheduler.now(), copied) if copied else 0
                 yield Sleep(delay)
+        if not self.must_end():
+            self.total = self.current
 
     def _copy_run(
-        self, bitmap: DirtyBitmap, offset: int, end: int
+        self, bitmap: DirtyBitmap, offset: int, end: int, size: int
     ) -> Generator[Sleep | Work | Wait, Any, int]:
-        """Copy a contiguous dirty run; returns how many bytes the rate limit is to count."""
-        copied = 0
+        """Copy a contiguous dirty run; returns how long the rate limit makes the job sleep."""
+        delay = 0
+        free = self.base.flags.unmap and self.base.driver.frees_zeroes
         while offset < end and not self.must_end():
-            result: Copied = yield Work(self._copy(offset, min(BATCH, end - offset)))
+            result: Copied = yield Work(self._copy(offset, end, bitmap.granularity))
             if result.error:
                 if self.error_action(result.operation, result.error) == "report":
                     self.fail(result.error)
@@ -193,46 +197,16 @@ class ActiveCommitJob(BlockJob):
                 yield Sleep(0)
                 continue
             offset += result.size
-            self.current += result.size
             bitmap.count -= result.size
+            done = result.size - max(offset - size, 0)
+            self.current += done
             self.graph.generation += 1
-            copied += result.size if result.copied else 0
-        return copied
+            cost = done if result.copied or not free else 0
+            delay = self.rate.delay(self.manager.scheduler.now(), cost)
+        return delay
 
-    def _granularity(self) -> int:
-        image = getattr(self.base.driver, "image", None)
-        cluster = getattr(image, "cluster_size", MAX_GRANULARITY)
-        return max(MIN_GRANULARITY, min(int(cluster), MAX_GRANULARITY))
-
-    def _find_dirty(self, size: int, granule: int) -> list[tuple[int, int]]:
-        """What lies above the base, in whole granules: (offset, length) in bytes."""
-        found: list[tuple[int, int]] = []
-        offset = 0
-        while offset < size:
-            layer, _, length = allocated_above(self.source, self.base, offset, size - offset)
-            if layer is not None:
-                start = offset - offset % granule
-                end = min(-(-(offset + length) // granule) * granule, size)
-                if found and start <= found[-1][0] + found[-1][1]:
-                    start = found.pop()[0]
-                found.append((start, end - start))
-            offset += length
-        return found
-
-    def _copy(self, offset: int, limit: int) -> Callable[[], Copied]:
-        def work() -> Copied:
-            try:
-                layer, extent, size = allocated_above(self.source, self.base, offset, limit)
-                if layer is not None and extent is not None and extent.kind == ZERO:
-                    self.base.driver.write_zeroes(offset, size)
-                    return Copied(size, copied=False)
-            except OSError as error:
-                failed = Copied(0, copied=True)
-                failed.operation, failed.error = "write", as_errno(error)
-                return failed
-            return copy_step(self.source, self.base, offset, limit)
-
-        return work
+    def _copy(self, offset: int, end: int, granule: int) -> Callable[[], Copied]:
+        return lambda: copy_piece(self.source, self.base, offset, end, granule)
 
     def _become_ready(self) -> None:
         self.move(states.READY)

@@ -225,17 +225,17 @@ def copy_step(top: Node, base: Node, offset: int, limit: int, *, in_steps: bool 
     try:
         layer, extent, size = allocated_above(top, base, offset, limit, in_steps=in_steps)
     except OSError as error:
-        return _failed("read", error)
+        return failed("read", error)
     if layer is None or extent is None:
         return Copied(size, copied=False)
     try:
-        if extent.kind != DATA or extent.fd < 0 or not _offload(base, offset, extent, size):
+        if extent.kind != DATA or extent.fd < 0 or not offload(base, offset, extent, size):
             size = min(size, CHUNK)
             base.driver.pwrite(offset, _read(layer, extent, offset, size))
     except ReadError as error:
-        return _failed("read", error)
+        return failed("read", error)
     except OSError as error:
-        return _failed("write", error)
+        return failed("write", error)
     return Copied(size, copied=True)
 
 
@@ -248,14 +248,15 @@ def _read(layer: Node, extent: Extent, offset: int, size: int) -> bytes:
         raise ReadError(error.errno, error.strerror) from error
 
 
-def _failed(operation: str, error: OSError) -> Copied:
+def failed(operation: str, error: OSError) -> Copied:
+    """A step that copied nothing."""
     result = Copied(0, copied=True)
     result.operation = operation
     result.error = as_errno(error)
     return result
 
 
-def _offload(base: Node, offset: int, extent: Extent, size: int) -> bool:
+def offload(base: Node, offset: int, extent: Extent, size: int) -> bool:
     """Let the kernel copy from file to file; False if that is not possible here."""
     targets = base.driver.write_targets(offset, size)
     if targets is None:

@@ -125,6 +125,9 @@ class CommitJob(BlockJob):
         """Grow the base if it is smaller, then copy step by step."""
         self.total = self.top.driver.length()
         if self.base.driver.length() < self.total:
+            if not self.base.driver.resizable:
+                self.fail(errno.ENOTSUP)
+                return
             yield Work(lambda: self.base.driver.truncate(self.total))
         offset, delay, copied = 0, 0, False
         while offset < self.total:

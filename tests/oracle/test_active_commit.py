@@ -15,6 +15,7 @@ from qmpd.testing.oracle import (
     show_graph,
     wait_event,
     wait_job,
+    wait_progress,
 )
 from tests.oracle.building import inline, separate
 
@@ -169,3 +170,72 @@ def test_below_a_disk(end):
         arguments=words,
         layout=False,
     )
+
+
+def two(above, below, **base):
+    """A base and an active layer, by options of their images and of the base's node."""
+    writes = {"c0": ["write -P 1 0 1M"]}
+    writes["c1"] = [
+        "write -P 2 1k 1k",
+        "write -z 64k 192k",
+        "write -z 300k 5k",
+        "write -P 3 500k 9k",
+    ]
+
+    def build(directory):
+        chain(directory, "c0", "c1", options={"c0": below, "c1": above}, writes=writes)
+
+    nodes = [
+        call("blockdev-add", driver="qcow2", node_name="f0", file=base.pop("file", FILE), **base),
+        call("blockdev-add", driver="qcow2", node_name="f2", file=ABOVE, backing="f0"),
+    ]
+    return nodes, build
+
+
+FILE = {"driver": "file", "filename": "c0"}
+ABOVE = {"driver": "file", "filename": "c1"}
+
+
+@pytest.mark.parametrize("discard", ["ignore", "unmap"])
+@pytest.mark.parametrize("above", [512, 4096, 65536, 1 << 21])
+@pytest.mark.parametrize("below", [512, 4096, 65536, 1 << 21])
+def test_pieces_that_are_copied(above, below, discard):
+    """A granule with anything in it goes as data, whatever lies around that."""
+    nodes, build = two({"cluster_size": above}, {"cluster_size": below}, discard=discard)
+    steps = [commit(), READY, call("job-complete", id="j"), GONE, NODES]
+    compare([*nodes, *steps], build, layout=False)
+
+
+@pytest.mark.parametrize("discard", ["ignore", "unmap"])
+@pytest.mark.parametrize("compat", ["0.10", "1.1"])
+def test_zeroes_are_free_only_if_they_give_back_space(compat, discard):
+    """With a speed the job sleeps after zeroes, unless the target's options make them cheap."""
+    nodes, build = two({}, {"compat": compat}, discard=discard)
+    settled = wait_progress("j", 65536)
+    cancel = call("job-cancel", id="j")
+    compare([*nodes, commit(speed=1), settled, NODES, cancel, GONE], build, layout=False)
+
+
+def test_granules_of_a_window_into_a_format():
+    """The clusters of an image below a raw base count as the base's."""
+
+    def build(directory):
+        chain(directory, "c0", options={"cluster_size": 4096})
+        chain(directory, "c1", writes={"c1": ["write -P 2 1k 1k", "write -P 3 500k 9k"]})
+
+    below = {"driver": "qcow2", "file": FILE}
+    nodes = [
+        call("blockdev-add", driver="raw", node_name="f0", file=below),
+        call("blockdev-add", driver="qcow2", node_name="f2", file=ABOVE, backing="f0"),
+    ]
+    compare([*nodes, commit(), READY, NODES], build, layout=False)
+
+
+@pytest.mark.parametrize("window", [{"size": 65536}, {}], ids=["window", "null"])
+def test_base_that_cannot_grow(window):
+    below = {"driver": "raw", "file": FILE} if window else {"driver": "null-co", "size": 512}
+    nodes = [
+        call("blockdev-add", node_name="f0", **below, **window),
+        call("blockdev-add", driver="qcow2", node_name="f2", file=ABOVE, backing="f0"),
+    ]
+    compare([*nodes, commit(), GONE, *LOOK], lambda directory: chain(directory, "c0", "c1"))

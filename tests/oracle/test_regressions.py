@@ -178,16 +178,13 @@ def test_name_of_a_disk_in_the_graph(disk):
     run("full", look(), program=Program.SYSTEM, arguments=words)
 
 
-def test_woken_job_without_work_ends_before_the_reply(monkeypatch):
-    monkeypatch.setattr("tests.oracle.machine.steps._MAY_OVERTAKE", [])
+def test_woken_job_without_work_ends_before_the_reply():
     resume, pause = call("job-resume", id="j"), call("job-pause", id="j")
     slow = commit("f2", top_node="f1", speed=1)
     run("full", *separate(2), slow, ask(pause), ask(resume), ask(pause), ask(resume))
 
 
-@pytest.mark.xfail(strict=True, reason="the work goes on after the reply")
-def test_job_that_fails_at_once_fails_before_the_reply(monkeypatch):
-    monkeypatch.setattr("tests.oracle.machine.steps._MAY_OVERTAKE", [])
+def test_job_that_fails_at_once_fails_before_the_reply():
     run(
         "sizes",
         add("raw", "f0", file=file("c0"), size=65536, read_only=True),
@@ -196,7 +193,6 @@ def test_job_that_fails_at_once_fails_before_the_reply(monkeypatch):
     )
 
 
-@pytest.mark.xfail(strict=True, reason="the end of the image is not counted as a whole granule")
 def test_length_of_an_active_commit_of_odd_size():
     def images(directory):
         sizes = {"c0": 786944, "c1": 786944}
@@ -226,7 +222,6 @@ def test_refused_definition_wakes_nobody():
     run("full", *separate(3), commit("f3", top_node="f2", speed=1), taken)
 
 
-@pytest.mark.xfail(strict=True, reason="raw nodes turn zeroes into data")
 def test_zeroes_through_a_raw_node():
     run(
         "full",
@@ -238,7 +233,6 @@ def test_zeroes_through_a_raw_node():
     )
 
 
-@pytest.mark.xfail(strict=True, reason="zeroes cost nothing")
 def test_active_commit_with_a_speed_sleeps_after_zeroes():
     nodes = [add("qcow2", "f2", file=file("c2"), read_only=True)]
     nodes += [add("qcow2", "f3", file=file("c3"), backing="f2")]

@@ -16,7 +16,7 @@ from qmpd.block import permissions as p
 from qmpd.block import wording
 from qmpd.block.driver import DATA, ZERO, Driver, Extent, WriteTargets, strerror
 from qmpd.errors import QmpError
-from qmpd.storage import locks
+from qmpd.storage import locks, zeroes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -243,6 +243,13 @@ class FileDriver(Driver):
         while done < len(data):
             done += os.pwrite(self.fd, memoryview(data)[done:], offset + done)
 
+    def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        """Let the file system do it if it can."""
+        self.disturb("write", offset, length)
+        if not zeroes.make(self.fd, offset, length, unmap=unmap):
+            super().write_zeroes(offset, length)
+        self.note_written(offset + length)
+
     def flush(self) -> None:
         """Wait until the disk has what was written, unless the node says not to."""
         self.disturb("flush")
@@ -256,6 +263,16 @@ class FileDriver(Driver):
         self._unflushed = True
         if end > self._length:
             self._length = (end + 511) & ~511
+
+    @property
+    def frees_zeroes(self) -> bool:
+        """By punching holes."""
+        return True
+
+    @property
+    def resizable(self) -> bool:
+        """A regular file is."""
+        return True
 
     def truncate(self, size: int) -> None:
         """Set the file's size."""

@@ -114,6 +114,23 @@ class RawDriver(Driver):
         super().note_written(end)
         self._file.driver.note_written(end + self._offset)
 
+    def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        """Let the file do it."""
+        self.disturb("write", offset, length)
+        super().note_written(offset + length)
+        unmap = unmap and self._file.flags.unmap
+        self._file.driver.write_zeroes(offset + self._offset, length, unmap=unmap)
+
+    @property
+    def frees_zeroes(self) -> bool:
+        """As the file does, whether or not its own options allow it."""
+        return self._file.driver.frees_zeroes
+
+    @property
+    def resizable(self) -> bool:
+        """As the file is, unless the window has a fixed size."""
+        return self._size < 0 and self._file.driver.resizable
+
     def truncate(self, size: int) -> None:
         """Resize the file, unless the window has a fixed size."""
         if self._size >= 0:

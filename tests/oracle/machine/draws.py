@@ -18,10 +18,6 @@ LONGEST_IN_A_SHORT_HEADER = 200
 # What is known to differ and left out until it does not (tests/oracle/test_regressions.py).
 ORDER_OF_FAILURES = False
 """Whether several nodes are reopened at once while files are hidden: which failure comes first."""
-SLOW_ACTIVE_COMMITS = False
-"""Whether active commits are held by a speed: what counts as a piece when there are zeroes."""
-ZEROES_THROUGH_RAW = False
-"""Whether chains have raw nodes between their layers, which lose zeroes of an active commit."""
 DRAINS_OF_SLEEPING_JOBS = False
 """Whether nodes change while a job sleeps for its speed: each drain lets it copy a chunk."""
 
@@ -145,7 +141,7 @@ def chain(draw, layers, *, raw_base=False):
             node["backing"] = below
         requests.append(node)
         below = node["node-name"]
-        if draw(st.integers(0, 11)) == 0 and ZEROES_THROUGH_RAW:
+        if draw(st.integers(0, 11)) == 0:
             below = f"r{number}"
             wrapper = {"driver": "raw", "node-name": below, "file": f"f{number}"}
             requests.append(wrapper | {"read-only": number < last})
@@ -260,8 +256,6 @@ def commit(draw, view, *, short):
             },
         )
     )
-    if top <= 0 and arguments.get("speed") == 1 and not SLOW_ACTIVE_COMMITS:
-        del arguments["speed"]
     return {"execute": "block-commit", "arguments": arguments}
 
 

@@ -15,10 +15,7 @@ _QUIET_POLLS = 4
 # may still have chunks in flight.
 _PATIENT_POLLS = 20
 _POLL = 0.002
-ENDS_AT_ONCE = False
-"""Whether it is compared that a job without work left has ended before a command is answered."""
-_ENDS = [b'"status": "waiting"', b'"status": "aborting"']
-_MAY_OVERTAKE = [b'"status": "ready"', *([] if ENDS_AT_ONCE else _ENDS)]
+_MAY_OVERTAKE = [b'"status": "ready"']
 _AT_REST = frozenset({"paused", "ready", "standby", "pending", "concluded"})
 _QUERIES = (
     call("x-debug-query-block-graph"),

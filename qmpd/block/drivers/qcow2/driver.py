@@ -190,16 +190,27 @@ class Qcow2Driver(Driver):
         self.note_written(offset + len(data))
         self.image.write(offset, data, self.pread)
 
-    def write_zeroes(self, offset: int, length: int) -> None:
+    @property
+    def frees_zeroes(self) -> bool:
+        """Version 3 has clusters of zeros."""
+        return self.image.version >= 3
+
+    def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
         """Mark whole clusters as zero; write the rest."""
         self.note_written(offset + length)
-        self.image.write_zeroes(offset, length, self.pread)
+        alone = self.node.backing is None
+        self.image.write_zeroes(offset, length, self.pread, unmap=unmap, alone=alone)
 
     def flush(self) -> None:
         """Write metadata back in the safe order and wait for the disk."""
         if not self.node.flags.read_only:
             self.disturb("flush")
             self.image.flush()
+
+    @property
+    def resizable(self) -> bool:
+        """Any image is, or says why not only after a look at it."""
+        return True
 
     def truncate(self, size: int) -> None:
         """Grow the image."""

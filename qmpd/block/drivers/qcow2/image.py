@@ -268,19 +268,33 @@ class Image(Facts):
         except ImageCorruptError as error:
             raise self._corrupted(error) from None
 
-    def write_zeroes(self, offset: int, length: int, cow_read: CowRead) -> None:
-        """Make a guest range read as zeros; whole clusters need no data (version 3 images)."""
+    def write_zeroes(
+        self,
+        offset: int,
+        length: int,
+        cow_read: CowRead,
+        *,
+        unmap: bool = True,
+        alone: bool = False,
+    ) -> None:
+        """Make a guest range read as zeros; whole clusters need no data.
+
+        Version 2 has no clusters of zeros, but if the image has no backing file (``alone``),
+        what is not allocated reads so too.
+        """
         size = self.cluster_size
         start = -(-offset // size) * size
         stop = (offset + length) // size * size
-        if self.version < 3 or self.extended_l2 or start >= stop:
+        able = self.version >= 3 or alone
+        if not able or self.extended_l2 or start >= stop:
             start = stop = offset + length
         self._write_zero_bytes(offset, start - offset, cow_read)
         if stop > start:
             self._check_alive()
             self._cached_cluster = None
             try:
-                self._writer.zero_clusters(start, stop, unmap=True)
+                has_flag = self.version >= 3
+                self._writer.zero_clusters(start, stop, unmap=unmap or not has_flag, flag=has_flag)
             except ImageCorruptError as error:
                 raise self._corrupted(error) from None
         self._write_zero_bytes(stop, offset + length - stop, cow_read)

@@ -199,10 +199,13 @@ class Writer:
             refcounts.free(old, 1 << mapping.cluster_bits)
         return new
 
-    def zero_clusters(self, start: int, end: int, *, unmap: bool = False) -> None:
+    def zero_clusters(
+        self, start: int, end: int, *, unmap: bool = False, flag: bool = True
+    ) -> None:
         """Let whole clusters from guest byte ``start`` to ``end`` read as zeros.
 
-        With ``unmap`` what they had allocated is freed; compressed data always is.
+        With ``unmap`` what they had allocated is freed; compressed data always is. Without
+        ``flag`` they are not marked as zeros but forgotten, which needs ``unmap``.
         """
         mapping = self._mapping
         bits = mapping.cluster_bits
@@ -216,7 +219,7 @@ class Writer:
             table = mapping.cache.get(l2_offset)
             old = table[index:last]
             if unmap or not any(old):
-                table[index:last] = progression(ZERO_FLAG, len(old), 0)
+                table[index:last] = progression(ZERO_FLAG if flag else 0, len(old), 0)
             else:
                 for i, entry in enumerate(old, index):
                     table[i] = ZERO_FLAG | (0 if entry & COMPRESSED_FLAG else entry)
