@@ -29,7 +29,8 @@ def run(machine: Machine) -> None:
     The loop is uvloop's or, where there is none or ``QMPD_LOOP=asyncio`` says so, asyncio's.
     """
     reactor = machine.scheduler
-    porch = Porch(reactor, _load_loop)
+    chosen = "QMPD_LOOP" in os.environ
+    porch = Porch(reactor, _load_loop, lambda: chosen or machine.graph.has_overlays)
     reactor.make_loop = _new_loop
     stop = _quit_by_signal(machine)
 

@@ -43,6 +43,8 @@ class Graph:
         self.static_auto_read_only = False
         """Whether auto-read-only is decided once and for all when a file is opened."""
         """What a test can do to I/O; None without a lab."""
+        self.has_overlays = False
+        """Whether there ever was a node that a job could run on."""
         self.generation = 0
         """Changes whenever something that queries show may have changed."""
         self._generated = 0
@@ -79,6 +81,8 @@ class Graph:
         node.serial = self._serial
         self.generation += 1
         self.nodes[node.name] = node
+        if node.driver.supports_backing:
+            self.has_overlays = True
 
     def forget(self, node: Node) -> None:
         """Take back :meth:`add`."""

@@ -1,9 +1,10 @@
-"""What serves clients until the event loop has been imported.
+"""What serves clients until there is a use for the event loop.
 
-Importing asyncio takes longer than everything else between ``exec`` and the greeting. So
-the first clients are greeted and answered from here, on bare ``epoll``, while a thread
-imports the loop. As soon as the loop is there, or something needs it (a timer, a job's
-slice of work), it takes over; connections notice nothing.
+Importing asyncio takes longer than everything else between ``exec`` and the greeting, and
+half of the memory. So clients are greeted and answered from here, on bare ``epoll``. Once
+there is a node that a job could run on, a thread imports the loop while nothing happens.
+As soon as it is there, or something needs it before (a timer, a job's slice of work), it
+takes over; connections notice nothing.
 """
 
 from __future__ import annotations
@@ -30,14 +31,19 @@ class Porch:
     Args:
         reactor: whose descriptors are watched until it has a loop.
         load: imports the loop; called on a thread.
+        expected: whether it is worth while to have the loop in time.
     """
 
-    def __init__(self, reactor: Reactor, load: Callable[[], object]) -> None:
+    def __init__(
+        self, reactor: Reactor, load: Callable[[], object], expected: Callable[[], bool]
+    ) -> None:
         self._reactor = reactor
         self._load = load
+        self._expected = expected
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll = select.epoll()
         self._masks: dict[int, int] = {}
+        self._changes = -1
         self._loading = False
         self._loaded = False
         self._signal: Callable[[], None] | None = None
@@ -64,12 +70,14 @@ class Porch:
         self._poll.register(self._wake, select.EPOLLIN)
         reactor = self._reactor
         while True:
-            reactor.run_collected()
+            more = reactor.run_collected()
             if self.ended or reactor.attached:
                 break
-            self._update()
-            ready = self._poll.poll(-1 if self._loading else IDLE_SECONDS)
-            if not ready and not self._loading:
+            if reactor.changes != self._changes:
+                self._update()
+            loads = not self._loading and self._expected()
+            ready = self._poll.poll(0 if more else IDLE_SECONDS if loads else -1)
+            if not ready and not more and loads:
                 self._begin_loading()
             for fd, mask in ready:
                 self._handle(fd, mask)
@@ -97,6 +105,7 @@ class Porch:
         threading.Thread(target=load, name="qmpd-import", daemon=True).start()
 
     def _update(self) -> None:
+        self._changes = self._reactor.changes
         wanted: dict[int, int] = {}
         for fd in self._reactor.readers:
             wanted[fd] = select.EPOLLIN

@@ -36,6 +36,8 @@ class Reactor:
         self._soon: list[Callable[[], None]] = []
         self.readers: dict[int, Callable[[], None]] = {}
         self.writers: dict[int, Callable[[], None]] = {}
+        self.changes = 0
+        """How often readers or writers changed, while there was no loop."""
         self.make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
         """Called when something needs the loop before it was attached."""
         self._tasks: SimpleQueue[Task | None] | None = None
@@ -72,10 +74,15 @@ class Reactor:
         """The same as :meth:`require_loop`."""
         return self._loop if self._loop is not None else self.require_loop()
 
-    def run_collected(self) -> None:
-        """Do what was to be done soon, while there is no loop."""
-        while self._soon and self._loop is None:
-            self._soon.pop(0)()
+    def run_collected(self) -> bool:
+        """Do what was to be done soon, while there is no loop; whether there is more already."""
+        actions, self._soon = self._soon, []
+        while actions and self._loop is None:
+            actions.pop(0)()
+        if actions:
+            for action in actions:  # one of them has brought the loop
+                self.loop.call_soon(action)
+        return bool(self._soon)
 
     # --- time --------------------------------------------------------------------------
 
@@ -115,6 +122,7 @@ class Reactor:
         """Call ``action`` whenever ``fd`` can be read."""
         if self._loop is None:
             self.readers[fd] = action
+            self.changes += 1
         else:
             self._loop.add_reader(fd, action)
 
@@ -122,6 +130,7 @@ class Reactor:
         """Stop watching ``fd`` for reading."""
         if self._loop is None:
             self.readers.pop(fd, None)
+            self.changes += 1
         else:
             self._loop.remove_reader(fd)
 
@@ -129,6 +138,7 @@ class Reactor:
         """Call ``action`` whenever ``fd`` can be written."""
         if self._loop is None:
             self.writers[fd] = action
+            self.changes += 1
         else:
             self._loop.add_writer(fd, action)
 
@@ -136,6 +146,7 @@ class Reactor:
         """Stop watching ``fd`` for writing."""
         if self._loop is None:
             self.writers.pop(fd, None)
+            self.changes += 1
         else:
             self._loop.remove_writer(fd)
 

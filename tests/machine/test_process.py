@@ -49,6 +49,31 @@ def sound(directory, *names):
         img(directory, "check", "-q", "-f", "qcow2", name, ok=(0, 3))
 
 
+# --- the loop --------------------------------------------------------------------------------
+
+
+def test_the_loop_is_imported_once_a_job_could_need_it(start, tmp_path):
+    """It is half of the memory, and a client that only looks has no use for it."""
+    img(tmp_path, "create", "-q", "-f", "qcow2", "image", "1M")
+    daemon = start(*qmp())
+    client = daemon.connect().greet()
+    client.do("blockdev-add", driver="null-co", node_name="n")
+    time.sleep(0.1)
+
+    def imported():
+        with open(f"/proc/{daemon.process.pid}/maps", encoding="ascii") as maps:
+            return "uvloop" in maps.read()
+
+    assert not imported()
+    file = {"driver": "file", "filename": "image"}
+    client.do("blockdev-add", driver="qcow2", file=file, node_name="q")
+    deadline = time.monotonic() + SECONDS
+    while not imported():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert client.do("query-version")["return"]["qemu"]["major"] == 7
+
+
 # --- ends ------------------------------------------------------------------------------------
 
 
@@ -59,7 +84,7 @@ def test_a_signal_together_with_the_end_of_loading():
 
     reactor, done = Reactor(), []
     reactor.make_loop = asyncio.new_event_loop
-    porch = Porch(reactor, lambda: None)
+    porch = Porch(reactor, lambda: None, lambda: True)
     porch._loading = porch._loaded = True
     os.eventfd_write(porch._wake, 1)  # what the loading thread does at its end
     porch.interrupt(lambda: done.append("signal"))
