@@ -221,9 +221,9 @@ class Driver:
         """Note the name of the backing node that the header led to."""
         self.auto_backing_file = name
 
-    def footprint(self) -> tuple[int, int]:
-        """Allocated blocks and size of the file, which may change behind our back."""
-        return 0, 0
+    def footprint(self) -> tuple[int, ...]:
+        """Which file it is (two numbers), then its allocated blocks and size: those may change."""
+        return ()
 
     def describe(self, info: dict[str, Any]) -> None:
         """Add to an ImageInfo what the driver knows."""

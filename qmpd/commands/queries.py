@@ -46,7 +46,8 @@ class FlatReport:
         self._generation = -1
         self._nodes: list[Node] = []
         self._texts: list[str] = []
-        self._files: list[tuple[Driver, tuple[int, int], list[int]]] = []
+        self._files: list[tuple[Driver, tuple[int, ...], list[int]]] = []
+        """One driver of each file, what it looked like, and the nodes that show it."""
         self._encoded: bytes | None = None
 
     def encoded(self) -> bytes:
@@ -65,11 +66,13 @@ class FlatReport:
         self._encoded = None
         names = Names()
         self._texts = [encode_text(node_info(node, names, flat=True)) for node in self._nodes]
-        users: dict[Driver, list[int]] = {}
+        files: dict[tuple[int, ...], tuple[Driver, tuple[int, ...], list[int]]] = {}
         for index, node in enumerate(self._nodes):
             for driver in _sized_by(node):
-                users.setdefault(driver, []).append(index)
-        self._files = [(driver, driver.footprint(), where) for driver, where in users.items()]
+                seen = driver.footprint()
+                # Many nodes may have opened the same file; the kernel is asked once.
+                files.setdefault(seen[:2], (driver, seen, []))[2].append(index)
+        self._files = list(files.values())
 
     def _look_at_files(self) -> None:
         for index, (driver, seen, where) in enumerate(self._files):

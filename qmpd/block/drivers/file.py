@@ -310,10 +310,10 @@ class FileDriver(Driver):
         """The file name."""
         return self.path
 
-    def footprint(self) -> tuple[int, int]:
+    def footprint(self) -> tuple[int, ...]:
         """What the file system says now."""
         found = _fstat(self.fd)
-        return found.st_blocks, found.st_size
+        return found.st_dev, found.st_ino, found.st_blocks, found.st_size
 
     def describe(self, info: dict[str, Any]) -> None:
         """Allocated bytes, and that there is nothing to repair."""
