@@ -7,7 +7,7 @@ import os
 from qmpd.block.driver import strerror
 from qmpd.block.opening import add_node
 from qmpd.errors import QmpError
-from qmpd.machine import Machine
+from qmpd.machine import SYSTEM, Machine
 from qmpd.options import known
 from qmpd.options.errors import OptionError
 
@@ -109,7 +109,13 @@ class _Builder:
     def _object(self, option: Option) -> None:
         from qmpd.commands.objects import object_add
 
-        object_add(self._machine, option.value)
+        try:
+            object_add(self._machine, option.value)
+        except QmpError as error:
+            if self._machine.program == SYSTEM:
+                # By then the system emulator has forgotten which option it is about.
+                raise OptionError(error.desc, error.hint) from error
+            raise
 
     def _chardev(self, option: Option) -> None:
         self._chardevs[option.value.id] = option
@@ -127,7 +133,7 @@ class _Builder:
         try:
             chardev = open_chardev(device)
         except QmpError as error:
-            raise OptionError(f"{made.spelling}: {error.desc}") from error
+            raise OptionError(f"{made.spelling}: {error.desc}", error.hint) from error
         self._machine.add_monitor(chardev, pretty=option.value.pretty)
 
     def _device(self, option: Option) -> None:
@@ -144,19 +150,18 @@ def open_chardev(device: ChardevOption) -> Chardev:
     Raises:
         QmpError: it cannot be opened, or is of a kind that qmpd does not have.
     """
-    from qmpd.monitor.chardev import SocketClient, SocketServer, Stdio
+    from qmpd.monitor.chardev import SocketClient, SocketServer, Stdio, socket_number
 
     if device.backend == "stdio":
         return Stdio()
     if device.fd is not None:
-        if not device.fd.isdigit():
-            raise QmpError(f"File descriptor named '{device.fd}' has not been found")
-        return SocketServer(fd=int(device.fd), wait=device.wait)
+        fd = socket_number(device.fd)
+        return SocketServer(fd=fd, wait=device.wait) if device.server else SocketClient(fd=fd)
     if device.path is None:
         raise QmpError("qmpd has no TCP sockets; use path= or fd=")
     if device.server:
         return SocketServer(path=device.path, wait=device.wait)
-    return SocketClient(device.path)
+    return SocketClient(path=device.path)
 
 
 class Pidfile:

@@ -55,17 +55,13 @@ def _daemon(words: Sequence[str]) -> int:
     from qmpd.options.errors import OptionError
 
     try:
-        line = CommandLine(words)
-        for warning in line.warnings:
-            _say(f"warning: {warning}")
+        line = CommandLine(words, _say)
         if line.help or line.version:
             print(_about(version=line.version))
             return 0
         _run(line)
     except OptionError as error:
-        _say(error.text)
-        if error.hint:
-            _say(error.hint, plain=True)
+        _say(error.text, error.hint)
         return 1
     return 0
 
@@ -77,8 +73,10 @@ def _subcommand(words: Sequence[str]) -> int:
     return status
 
 
-def _say(text: str, *, plain: bool = False) -> None:
-    sys.stderr.write(f"{text}\n" if plain else f"{PROGRAM}: {text}\n")
+def _say(text: str, hint: str = "") -> None:
+    sys.stderr.write(f"{PROGRAM}: {text}\n")
+    if hint:
+        sys.stderr.write(f"{hint}\n")
 
 
 def _about(*, version: bool) -> str:

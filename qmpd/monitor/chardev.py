@@ -14,6 +14,8 @@ from qmpd.block.driver import strerror
 from qmpd.errors import QmpError
 
 BACKLOG = 1
+_PATH_SIZE = 108
+"""Bytes of a socket's path in the kernel's interface."""
 
 
 class Chardev:
@@ -56,22 +58,33 @@ class Stdio(Chardev):
 
     def __init__(self) -> None:
         super().__init__()
-        self._client = (os.dup(0), os.dup(1))
+        try:
+            self._client = (os.dup(0), os.dup(1))
+        except OSError as error:
+            raise QmpError(f"Failed to set FD nonblocking: {strerror(error)}") from error
 
 
 class SocketClient(Chardev):
-    """``server=off``: qmpd connects to somebody who listens."""
+    """``server=off``: qmpd connects to somebody who listens, or was given a connection."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, *, path: str | None = None, fd: int = -1) -> None:
         super().__init__()
+        if path is not None:
+            fd = self._connect(path)
+        else:
+            os.set_inheritable(fd, False)  # noqa: FBT003 - the call's own signature
+        self._client = (fd, fd)
+
+    @staticmethod
+    def _connect(path: str) -> int:
+        _check_length(path)
         connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         try:
             connection.connect(path)
         except OSError as error:
             connection.close()
             raise QmpError(f"Failed to connect to '{path}': {strerror(error)}") from error
-        fd = connection.detach()
-        self._client = (fd, fd)
+        return connection.detach()
 
 
 class SocketServer(Chardev):
@@ -79,13 +92,8 @@ class SocketServer(Chardev):
 
     def __init__(self, *, path: str | None = None, fd: int = -1, wait: bool = False) -> None:
         super().__init__()
-        # Going to the background changes the directory.
-        self._path = None if path is None else os.path.abspath(path)
-        self._inode: tuple[int, int] | None = None
-        if path is not None:
-            self.listening = self._bind(path)
-        else:
-            self.listening = _check_listening(fd)
+        self.listening = self._bind(path) if path is not None else _listen(fd)
+        self._note_path()
         try:
             if wait:
                 os.set_blocking(self.listening, True)
@@ -98,6 +106,7 @@ class SocketServer(Chardev):
             raise
 
     def _bind(self, path: str) -> int:
+        _check_length(path)
         listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         try:
             try:
@@ -105,19 +114,34 @@ class SocketServer(Chardev):
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or _is_alive(path):
                     raise
-                os.unlink(path)  # left behind by somebody who was killed
+                _unlink(path)  # left behind by somebody who was killed
                 listener.bind(path)
             listener.listen(BACKLOG)
-            found = os.stat(path)
-            self._inode = (found.st_dev, found.st_ino)
         except OSError as error:
             listener.close()
-            raise QmpError(f"Failed to bind socket to {path}: {_reason(error)}") from error
+            raise QmpError(f"Failed to bind socket to {path}: {strerror(error)}") from error
+        except QmpError:
+            listener.close()
+            raise
         return listener.detach()
+
+    def _note_path(self) -> None:
+        """Note what is to be removed at the end, also of a socket that somebody else made."""
+        listener = socket(fileno=self.listening)
+        name = listener.getsockname() if listener.family == AF_UNIX else ""
+        listener.detach()
+        # Going to the background changes the directory. What begins with NUL is no file.
+        self._path = os.path.abspath(name) if name and isinstance(name, str) else ""
+        self._inode: tuple[int, int] | None = None
+        try:
+            found = os.stat(self._path)
+            self._inode = (found.st_dev, found.st_ino)
+        except OSError:
+            pass  # nothing that could be removed
 
     def remove(self) -> None:
         """Remove the socket, unless somebody else has put another one there."""
-        if self._path is None or self._inode is None:
+        if self._inode is None:
             return
         try:
             found = os.stat(self._path)
@@ -128,8 +152,19 @@ class SocketServer(Chardev):
         self._inode = None
 
 
-def _reason(error: OSError) -> str:
-    return strerror(error) if error.errno else str(error)
+def _check_length(path: str) -> None:
+    if len(os.fsencode(path)) >= _PATH_SIZE:
+        raise QmpError(
+            f"UNIX socket path '{path}' is too long",
+            hint=f"Path must be less than {_PATH_SIZE} bytes",
+        )
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError as error:
+        raise QmpError(f"Failed to unlink socket {path}: {strerror(error)}") from error
 
 
 def _is_alive(path: str) -> bool:
@@ -144,18 +179,36 @@ def _is_alive(path: str) -> bool:
     return True
 
 
-def _check_listening(fd: int) -> int:
+def socket_number(text: str) -> int:
+    """The descriptor that is passed to qmpd under this number.
+
+    Raises:
+        QmpError: it is no number, or not that of a socket.
+    """
+    digits = text.lstrip(" \t\n\v\f\r")
+    digits = digits[1:] if digits[:1] in {"+", "-"} else digits
+    if not (digits.isascii() and digits.isdigit()):
+        raise QmpError(f"Unable to parse FD number {text}")
+    fd = int(text)
+    if not -(1 << 31) <= fd < 1 << 31:
+        reason = os.strerror(errno.ERANGE)
+        raise QmpError(f"Unable to parse FD number {text}: {reason}")
+    try:
+        socket(fileno=fd).detach()
+    except (OSError, ValueError) as error:
+        raise QmpError(f"File descriptor '{text}' is not a socket") from error
+    return fd
+
+
+def _listen(fd: int) -> int:
     from _socket import SO_ACCEPTCONN, SOL_SOCKET
 
-    try:
-        listener = socket(fileno=fd)
-    except OSError as error:
-        raise QmpError(f"Failed to use descriptor {fd}: {strerror(error)}") from error
+    listener = socket(fileno=fd)
     try:
         if not listener.getsockopt(SOL_SOCKET, SO_ACCEPTCONN):
             listener.listen(BACKLOG)
     except OSError as error:
-        raise QmpError(f"Failed to listen on descriptor {fd}: {strerror(error)}") from error
+        raise QmpError(f"Failed to listen on fd socket: {strerror(error)}") from error
     finally:
         listener.detach()
     os.set_inheritable(fd, False)  # noqa: FBT003 - the call's own signature

@@ -9,7 +9,7 @@ no longer be told the truth (docs/divergences.md: QEMU's buffer has no bound).
 from __future__ import annotations
 
 import os
-from _stat import S_ISREG
+from _stat import S_ISSOCK
 
 from qmpd.commands.dispatch import Encoded
 
@@ -88,7 +88,7 @@ class Connection:
 
     def start(self) -> None:
         """Greet and listen."""
-        self._pollable = not S_ISREG(os.fstat(self._read_fd).st_mode)
+        self._pollable = _is_pollable(self._read_fd)
         for fd in {self._read_fd, self._write_fd}:
             if os.get_blocking(fd):
                 self._made_nonblocking.append(fd)
@@ -327,3 +327,17 @@ class Connection:
         if self._write_fd != self._read_fd:
             os.close(self._write_fd)
         self._closed()
+
+
+def _is_pollable(fd: int) -> bool:
+    """Whether the kernel can tell when there is something to read; of files it cannot."""
+    if S_ISSOCK(os.fstat(fd).st_mode):
+        return True
+    from select import epoll
+
+    with epoll() as probe:
+        try:
+            probe.register(fd)
+        except PermissionError:
+            return False
+    return True

@@ -31,11 +31,17 @@ class CommandLine:
 
     __slots__ = (
         "_context", "_options", "daemonize", "help", "lab", "name", "pidfile", "profile", "program",
-        "scenario",        "stopped", "storage", "version", "warnings",
+        "scenario", "stopped", "storage", "version", "warn",
     )  # fmt: skip
 
-    def __init__(self, words: Sequence[str]) -> None:
-        """Split the line, tell which program is meant, and read what is read at once."""
+    def __init__(
+        self, words: Sequence[str], warn: Callable[[str, str], None] = lambda _text, _hint: None
+    ) -> None:
+        """Split the line, tell which program is meant, and read what is read at once.
+
+        ``warn`` is told of what is deprecated, as it is read, with a line of advice.
+        """
+        self.warn = warn
         self.daemonize = self.stopped = self.help = self.version = False
         self.name: str | None = None
         self.pidfile: str | None = None
@@ -43,7 +49,6 @@ class CommandLine:
         self.storage = "host"
         self.lab = False
         self.profile: str | None = None
-        self.warnings: list[str] = []
         found, self.program = split(words)
         self._context = readers.Context(self.program == SYSTEM)
         options = [Option(word.name, word.spelling, word.text) for word in found]
@@ -85,8 +90,10 @@ class CommandLine:
     def _read(self, option: Option) -> list[Option]:
         if option.kind in readers.READ:
             read = readers.READ[option.kind]
-            made: list[Option] = self._guarded(option, lambda: read(self._context, option))
-            self._warn(option)
+            try:
+                made: list[Option] = self._guarded(option, lambda: read(self._context, option))
+            finally:
+                self._warn(option)
             return made
         if option.kind in known.LACKING:
             instead = known.LACKING[option.kind]
@@ -110,15 +117,15 @@ class CommandLine:
         try:
             return step()
         except BadOption as bad:
+            self._context.warnings += bad.warnings
             raise OptionError(f"{option.spelling}: {bad.text}", bad.hint) from None
         except QmpError as bad:
             raise OptionError(f"{option.spelling}: {bad.desc}") from None
 
     def _warn(self, option: Option) -> None:
-        for short, full in self._context.short_forms:
-            self.warnings.append(f"{option.spelling}: {wording.short_form(short)}")
-            self.warnings.append(wording.short_form_hint(full))
-        self._context.short_forms.clear()
+        for text, hint in self._context.warnings:
+            self.warn(f"{option.spelling}: {text}", hint)
+        self._context.warnings.clear()
 
 
 def _yes(_text: str) -> bool:

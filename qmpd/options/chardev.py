@@ -132,16 +132,17 @@ def _check_socket(chardev: Chardev, given: Opts) -> None:
 def parse_short(text: str) -> Opts | None:
     """Read a device as ``-qmp`` and ``-monitor`` spell it, ``unix:PATH,server=on`` or ``stdio``.
 
-    Returns ``None`` for what cannot be read. Raises :class:`BadOption` for bad parameters.
+    Returns ``None`` for what cannot be read. Raises :class:`BadOption` for bad parameters
+    and for kinds that there are not.
     """
     if text in {STDIO, NULL, "pty", "msmouse", "wctablet", "braille", "testdev"}:
         return opts.parse(text, "backend")
     kind, colon, rest = text.partition(":")
-    if not colon:
+    if kind == "udp" and colon:
         return None
-    if kind == "unix":
+    if kind == "unix" and colon:
         given = opts.parse(rest, "path", PARAMETERS)
-    elif kind == "tcp":
+    elif kind == "tcp" and colon:
         address, _, parameters = rest.partition(",")
         host, colon, port = address.rpartition(":")
         if not colon:
@@ -149,6 +150,6 @@ def parse_short(text: str) -> Opts | None:
         given = opts.parse(parameters, "", PARAMETERS)
         given.items += [("host", host), ("port", port)]
     else:
-        return None
+        raise BadOption(wording.unknown_short(text))
     given.items.append(("backend", SOCKET))
     return given

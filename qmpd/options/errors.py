@@ -8,6 +8,10 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class OptionError(Exception):
     """The program cannot start like this. ``hint``, if any, is a line of advice to print below."""
@@ -22,8 +26,14 @@ class OptionError(Exception):
 class BadOption(Exception):  # noqa: N818 - an inner signal, which users see as OptionError
     """An option's text is wrong."""
 
-    def __init__(self, text: str, hint: str = "") -> None:
-        """Keep the text and the advice apart."""
+    def __init__(
+        self, text: str, hint: str = "", *, warnings: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Keep the text and the advice apart.
+
+        ``warnings`` are said about the option before, each with a line of advice or none.
+        """
         super().__init__(text)
         self.text = text
         self.hint = hint
+        self.warnings = warnings

@@ -10,6 +10,10 @@ from qmpd.options import wording
 from qmpd.options.errors import BadOption
 from qmpd.options.keyval import take_value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _TRUTHS = {"on", "yes", "true", "y", "off", "no", "false", "n"}
 _TRUE = {"on", "yes", "true", "y"}
 
@@ -20,13 +24,13 @@ STRING, SWITCH, NUMBER, SIZE = range(4)
 class Opts:
     """One option's parameters in the order given; of equal names the last one counts."""
 
-    __slots__ = ("id", "items", "short_forms")
+    __slots__ = ("id", "items", "warnings")
 
     def __init__(self) -> None:
         """Begin without parameters."""
         self.id: str | None = None
         self.items: list[tuple[str, str]] = []
-        self.short_forms: list[tuple[str, str]] = []
+        self.warnings: list[tuple[str, str]] = []
 
     def get(self, name: str) -> str | None:
         """Return a parameter's text, or ``None``."""
@@ -45,23 +49,29 @@ def parse(text: str, implied: str, known: dict[str, int] | None = None) -> Opts:
     Raises :class:`BadOption`.
     """
     opts = Opts()
-    position, first = 0, True
-    while position < len(text):
-        name, value, position, short = _take_item(text, position, implied if first else "")
-        first = False
-        if short:
-            opts.short_forms.append((short, f"{name}={value}"))
-        if name == "id":
-            # The first one counts, as it is looked for before all others.
-            opts.id = value if opts.id is None else opts.id
-        else:
-            opts.items.append((name, value))
+    items = list(_items(text, implied))
+    # The id is looked for before anything else; of several the first one counts.
+    opts.id = next((value for name, value, _ in items if name == "id"), None)
     if opts.id is not None and not is_identifier(opts.id):
         raise BadOption(wording.wrong_value("id", "an identifier"), wording.IDENTIFIER_HINT)
-    if known is not None:
-        for name, value in opts.items:
-            _check(name, value, known)
+    for name, value, short in items:
+        if short:
+            hint = wording.short_form_hint(f"{name}={value}")
+            opts.warnings.append((wording.short_form(short), hint))
+        if name == "id":
+            continue
+        if known is not None:
+            _check(name, value, known, opts)
+        opts.items.append((name, value))
     return opts
+
+
+def _items(text: str, implied: str) -> Iterator[tuple[str, str, str]]:
+    position = 0
+    while position < len(text):
+        name, value, position, short = _take_item(text, position, implied)
+        implied = ""
+        yield name, value, short
 
 
 def _take_item(text: str, position: int, implied: str) -> tuple[str, str, int, str]:
@@ -80,14 +90,16 @@ def _take_item(text: str, position: int, implied: str) -> tuple[str, str, int, s
     return name, "on", end + 1, name
 
 
-def _check(name: str, value: str, known: dict[str, int]) -> None:
+def _check(name: str, value: str, known: dict[str, int], opts: Opts) -> None:
+    bad = ""
     if name not in known:
-        raise BadOption(wording.invalid_parameter(name))
-    kind = known[name]
-    if kind == SWITCH and value not in _TRUTHS:
-        raise BadOption(wording.wrong_value(name, "'on' or 'off'"))
-    if kind == NUMBER and not value.isdigit():
-        raise BadOption(wording.wrong_value(name, "a number"))
+        bad = wording.invalid_parameter(name)
+    elif known[name] == SWITCH and value not in _TRUTHS:
+        bad = wording.wrong_value(name, "'on' or 'off'")
+    elif known[name] == NUMBER and not value.isdigit():
+        bad = wording.wrong_value(name, "a number")
+    if bad:
+        raise BadOption(bad, warnings=opts.warnings)
 
 
 def is_on(text: str) -> bool:

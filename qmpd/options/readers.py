@@ -59,7 +59,7 @@ class Option:
 class Context:
     """What earlier options have set up."""
 
-    __slots__ = ("busy", "chardevs", "ids", "short_forms", "short_monitors", "system")
+    __slots__ = ("busy", "chardevs", "ids", "short_monitors", "system", "warnings")
 
     def __init__(self, system: bool) -> None:
         """Begin with nothing; ``system`` tells the system emulator from the storage daemon."""
@@ -68,11 +68,11 @@ class Context:
         self.chardevs: dict[str, Chardev] = {}
         self.busy: set[str] = set()
         self.short_monitors = 0
-        self.short_forms: list[tuple[str, str]] = []
+        self.warnings: list[tuple[str, str]] = []
 
     def enter(self, given: Opts, what: str) -> Opts:
         """Take note of an option's id. Raises :class:`BadOption` if it is taken."""
-        self.short_forms += given.short_forms
+        self.warnings += given.warnings
         if self.system and given.id is not None:
             if (what, given.id) in self.ids:
                 raise BadOption(wording.duplicate_id(given.id, what))
@@ -175,12 +175,13 @@ def _read_short(context: Context, option: Option, mode: dict[str, str]) -> list[
 
 
 def _short_device(text: str) -> Opts:
+    wrong = wording.device_parse_error(text)
     try:
         given = chardev.parse_short(text)
-    except BadOption:
-        given = None
+    except BadOption as bad:
+        raise BadOption(wrong, warnings=[(bad.text, bad.hint)]) from None
     if given is None:
-        raise BadOption(wording.device_parse_error(text))
+        raise BadOption(wrong)
     return given
 
 

@@ -95,6 +95,11 @@ def chardev_in_use(name: str) -> str:
     return f"Device '{name}' is in use"
 
 
+def unknown_short(text: str) -> str:
+    """Report a kind of character device that does not exist, in the short spelling."""
+    return f"'{text}' is not a valid char driver"
+
+
 def device_parse_error(text: str) -> str:
     """Report a short device specification that cannot be read."""
     return f"parse error: {text}"

@@ -290,7 +290,7 @@ def listener(path):
 
 
 def test_a_socket_handed_over(start, tmp_path):
-    """fd= with a listening descriptor, as management software passes it; the path stays theirs."""
+    """fd= with a listening descriptor, as management software passes it; the path goes at the end."""
     server = listener(tmp_path / "theirs")
     words = ["-chardev", f"socket,id=m,fd={server.fileno()},server=on,wait=off"]
     daemon = start(*words, "-mon", "chardev=m,mode=control", pass_fds=[server.fileno()])
@@ -298,8 +298,29 @@ def test_a_socket_handed_over(start, tmp_path):
     client = daemon.connect("theirs").greet()
     client.do("quit")
     assert daemon.wait() == 0
-    assert (tmp_path / "theirs").exists()
+    assert not (tmp_path / "theirs").exists()
     client.close()
+
+
+def test_a_connection_handed_over(start):
+    """server=off with a connected descriptor: the peer is the client."""
+    ours, theirs = socket.socketpair()
+    words = ["-chardev", f"socket,id=m,fd={theirs.fileno()},server=off"]
+    daemon = start(*words, "-mon", "chardev=m,mode=control", pass_fds=[theirs.fileno()])
+    theirs.close()
+    with ours, ours.makefile("rb") as lines:
+        assert lines.readline().startswith(b'{"QMP": ')
+        ours.sendall(b'{"execute": "qmp_capabilities"}{"execute": "quit"}')
+        replies = [line for line in lines if b'"return"' in line]
+    assert len(replies) == 2
+    assert daemon.wait() == 0
+
+
+def test_input_that_cannot_be_waited_for(start):
+    """A monitor on /dev/null has met the end of its input; the daemon goes on."""
+    daemon = start("-qmp", "stdio", "-qmp", "unix:other,server=on,wait=off")
+    daemon.connect("other").greet().close()
+    assert daemon.stderr() == ""
 
 
 def test_a_stale_socket_is_replaced(start, tmp_path):

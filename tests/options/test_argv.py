@@ -157,9 +157,10 @@ def test_a_listening_socket_waits_unless_told_otherwise():
 
 
 def test_short_switches_are_warned_of_as_qemu_does():
-    line, _ = run("-chardev", "socket,id=c,path=p,server,nowait")
+    said: list[str] = []
+    CommandLine(["-chardev", "socket,id=c,path=p,server,nowait"], lambda *lines: said.extend(lines))
     spelling = "-chardev socket,id=c,path=p,server,nowait"
-    assert line.warnings == [
+    assert said == [
         f"{spelling}: warning: short-form boolean option 'server' deprecated",
         "Please use server=on instead",
         f"{spelling}: warning: short-form boolean option 'nowait' deprecated",

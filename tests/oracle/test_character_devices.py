@@ -1,0 +1,97 @@
+"""What is wrong with a monitor's character device, and what is only deprecated."""
+
+import pytest
+
+from qmpd.testing.oracle import Program
+from qmpd.testing.oracle.start import without_program_name
+
+PROGRAMS = pytest.mark.parametrize("program", Program, ids=["storage-daemon", "system"])
+
+TOO_LONG = "x" * 109
+
+UNUSABLE = [
+    ("fd=77,server=on,wait=off", "File descriptor '77' is not a socket"),
+    ("fd=077,server=off", "File descriptor '077' is not a socket"),
+    ("fd=-1,server=on", "File descriptor '-1' is not a socket"),
+    ("fd=+0,server=on", "File descriptor '+0' is not a socket"),
+    ("fd=monitor,server=on", "Unable to parse FD number monitor"),
+    ("fd=7x", "Unable to parse FD number 7x"),
+    (
+        "fd=99999999999,server=on",
+        "Unable to parse FD number 99999999999: Numerical result out of range",
+    ),
+    ("path=.,server=on,wait=off", "Failed to unlink socket .: Is a directory"),
+    ("path=no/s,server=on", "Failed to bind socket to no/s: No such file or directory"),
+    ("path=none", "Failed to connect to 'none': No such file or directory"),
+    (f"path={TOO_LONG},server=on", f"UNIX socket path '{TOO_LONG}' is too long"),
+    (f"path={TOO_LONG}", f"UNIX socket path '{TOO_LONG}' is too long"),
+]
+
+
+def device(program, text):
+    """Return the words for a monitor on a socket, and how messages name the device."""
+    if program is Program.SYSTEM:
+        words = ["-chardev", f"socket,id=c,{text}", "-mon", "chardev=c,mode=control"]
+    else:
+        words = ["--chardev", f"socket,id=c,{text}", "--monitor", "chardev=c"]
+    return words, f"PROG: {words[0]} {words[1]}: "
+
+
+def said(ended):
+    assert ended.status == 1
+    return [
+        line if line.startswith(("Path ", "Please ")) else without_program_name(line)
+        for line in ended.stderr.splitlines()
+    ]
+
+
+@PROGRAMS
+@pytest.mark.parametrize(("text", "reason"), UNUSABLE, ids=range(len(UNUSABLE)))
+def test_unusable_socket(start_server, program, text, reason):
+    words, prefix = device(program, text)
+    first, *advice = said(start_server.refused(*words, program=program))
+    assert first == prefix + reason
+    assert advice == (["Path must be less than 108 bytes"] if TOO_LONG in text else [])
+
+
+@PROGRAMS
+def test_deprecated_switches_are_told_as_they_are_read(start_server, program):
+    """Up to the first mistake; and that the id is wrong is seen before all."""
+    words, prefix = device(program, "path=s,server,nowait,foo,delay")
+    assert said(start_server.refused(*words, program=program)) == [
+        f"{prefix}warning: short-form boolean option 'server' deprecated",
+        "Please use server=on instead",
+        f"{prefix}warning: short-form boolean option 'nowait' deprecated",
+        "Please use wait=off instead",
+        f"{prefix}warning: short-form boolean option 'foo' deprecated",
+        "Please use foo=on instead",
+        f"{prefix}Invalid parameter 'foo'",
+    ]
+    words[1] = "socket,server,id=1"
+    first, *_ = start_server.refused(*words, program=program).stderr.splitlines()
+    assert first.endswith("Parameter 'id' expects an identifier")
+
+
+@pytest.mark.parametrize(
+    ("text", "reasons"),
+    [
+        ("bad", ["'bad' is not a valid char driver"]),
+        ("tcp", ["'tcp' is not a valid char driver"]),
+        ("fd:3", ["'fd:3' is not a valid char driver"]),
+        ("unix:s,bogus=1", ["Invalid parameter 'bogus'"]),
+        ("tcp:x", []),
+        ("udp:x", []),
+    ],
+)
+def test_bad_monitor_in_the_short_spelling(start_server, text, reasons):
+    ended = start_server.refused("-qmp", text, program=Program.SYSTEM)
+    wrong = [*reasons, f"parse error: {text}"]
+    assert said(ended) == [f"PROG: -qmp {text}: {reason}" for reason in wrong]
+
+
+def test_the_system_emulator_forgets_which_object_it_was(start_server):
+    for text in ("secret,id=s", '{"qom-type": "secret", "id": "s"}'):
+        ended = start_server.refused("-object", text, program=Program.SYSTEM)
+        assert said(ended) == ["PROG: Either 'file' or 'data' must be provided"]
+        ended = start_server.refused("--object", text)
+        assert said(ended) == [f"PROG: --object {text}: Either 'file' or 'data' must be provided"]
