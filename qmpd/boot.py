@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qmpd.devices import Names
+    from qmpd.commands.devices import Names
+    from qmpd.drives import Bays
     from qmpd.monitor.chardev import Chardev
     from qmpd.options.argv import CommandLine
     from qmpd.options.chardev import Chardev as ChardevOption
@@ -88,12 +89,15 @@ class _Builder:
         self._machine = machine
         self._chardevs: dict[str, Option] = {}
         self._names: Names | None = None
+        self._bays: Bays | None = None
         self._acts: dict[str, Callable[[Option], None]] = {
             known.OBJECT: self._object,
             known.CHARDEV: self._chardev,
             known.BLOCKDEV: self._blockdev,
             known.MON: self._mon,
             known.DEVICE: self._device,
+            known.QTEST: self._qtest,
+            known.DRIVE: self._drive,
         }
 
     def run(self, line: CommandLine) -> None:
@@ -105,6 +109,10 @@ class _Builder:
                 act(option)
             except QmpError as error:
                 raise OptionError(f"{option.spelling}: {error.desc}", error.hint) from error
+        try:
+            self._plug_drives()
+        except QmpError as error:
+            raise OptionError(error.desc) from error
 
     def _object(self, option: Option) -> None:
         from qmpd.commands.objects import object_add
@@ -136,12 +144,35 @@ class _Builder:
             raise OptionError(f"{made.spelling}: {error.desc}", error.hint) from error
         self._machine.add_monitor(chardev, pretty=option.value.pretty)
 
-    def _device(self, option: Option) -> None:
-        from qmpd.devices import Names, plug
+    def _qtest(self, option: Option) -> None:
+        if option.value.backend in ("socket", "stdio"):
+            from qmpd.monitor.qtest import Qtest
 
-        if self._names is None:
-            self._names = Names()
-        plug(self._machine, self._names, option.value)
+            machine = self._machine
+            machine.channels.append(Qtest(machine.scheduler, open_chardev(option.value)))
+
+    def _drive(self, option: Option) -> None:
+        from qmpd.drives import Bays, open_drive
+
+        self._bays = self._bays or Bays()
+        open_drive(self._machine, self._device_names(), self._bays, option.value)
+
+    def _device(self, option: Option) -> None:
+        from qmpd.commands.devices import plug
+
+        plug(self._machine, self._device_names(), option.value)
+
+    def _plug_drives(self) -> None:
+        from qmpd.commands.devices import plug
+
+        for properties in self._bays.devices if self._bays is not None else ():
+            plug(self._machine, self._device_names(), properties)
+
+    def _device_names(self) -> Names:
+        from qmpd.commands.devices import Names
+
+        self._names = self._names or Names()
+        return self._names
 
 
 def open_chardev(device: ChardevOption) -> Chardev:

@@ -59,6 +59,11 @@ def _daemon(words: Sequence[str]) -> int:
         if line.help or line.version:
             print(_about(version=line.version))
             return 0
+        if line.listing is not None:
+            from qmpd.listings import listing
+
+            print(listing(line.listing))
+            return 0
         _run(line)
     except OptionError as error:
         _say(error.text, error.hint)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 
+from qmpd.block import wording
 from qmpd.block.graph import Graph
 from qmpd.block.transaction import Transaction
 from qmpd.commands.dispatch import Dispatcher
+from qmpd.errors import QmpError
 from qmpd.jobs.manager import JobManager
 from qmpd.monitor.monitor import Monitor
 from qmpd.monitor.reactor import Reactor
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from qmpd.lab.levers import Levers
     from qmpd.lab.profile import Profile
     from qmpd.monitor.chardev import Chardev
+    from qmpd.monitor.qtest import Qtest
     from qmpd.storage.host import Storage
 
 SYSTEM = "system"
@@ -39,18 +42,22 @@ VERSION: dict[str, Any] = {
 
 
 class Device:
-    """A guest device that uses a node: what queries say of it."""
+    """A guest device that uses a node, or a drive that may be without one: what queries say.
 
-    __slots__ = ("removable", "user")
+    ``path`` is the device's id, or the QOM path of what has none; empty without a device.
+    """
 
-    def __init__(self, user: User, *, removable: bool) -> None:
+    __slots__ = ("path", "removable", "user")
+
+    def __init__(self, user: User, path: str, *, removable: bool) -> None:
         self.user = user
+        self.path = path
         self.removable = removable
 
     @property
-    def path(self) -> str:
-        """The device's id, or the QOM path of what has none."""
-        return self.user.name
+    def drive(self) -> str:
+        """The drive's name; empty if the device uses a node."""
+        return self.user.name if self.user.drive else ""
 
 
 def _find_profile(name: str | None) -> Profile | None:
@@ -120,8 +127,10 @@ class Machine:
         if self.levers is not None:
             self.storage.policy.hooks.append(self._note_open)
         self.monitors: list[Monitor] = []
+        self.channels: list[Qtest] = []
+        """What harnesses connect to besides monitors."""
         self.devices: dict[str, Device] = {}
-        """By id or QOM path, oldest first."""
+        """By the backend's name, oldest first: a drive's, or the device's id or QOM path."""
         self.objects: dict[str, str] = {}
         """User-created objects: id to type."""
         self.on_quit: Callable[[], None] | None = None
@@ -147,12 +156,47 @@ class Machine:
         """
         with Transaction() as tx:
             self.graph.add_user(tx, user, node, perm, shared)
-        self.devices[user.name] = Device(user, removable=removable)
+        self.devices[user.name] = Device(user, user.name, removable=removable)
+
+    def plug_drive(self, name: str, path: str, perm: int, shared: int, *, removable: bool) -> None:
+        """Let a device use a drive.
+
+        Raises:
+            QmpError: another one uses it, or the permissions conflict with somebody's.
+        """
+        device = self.devices[name]
+        if device.path:
+            raise QmpError(f"Drive '{name}' is already in use by another device")
+        for edge in device.user.children.values():
+            with Transaction() as tx:
+                self.graph.change_user(tx, edge, perm, shared)
+        device.path, device.removable = path, removable
+
+    def add_drive(
+        self, user: User, node: Node | None, perm: int, shared: int, tx: Transaction | None = None
+    ) -> None:
+        """Enter a drive, empty or with a node in it.
+
+        Raises:
+            QmpError: its name is taken.
+        """
+        if user.name in self.graph.drives:
+            raise QmpError(wording.drive_exists(user.name))
+        if user.name in self.graph.nodes:
+            raise QmpError(wording.drive_called_as_node(user.name))
+        if node is None or tx is None:
+            self.graph.users[user] = None
+        else:
+            self.graph.add_user(tx, user, node, perm, shared)
+        self.graph.drives[user.name] = user
+        self.devices[user.name] = Device(user, "", removable=True)
 
     def start(self) -> None:
         """Let clients in."""
         for monitor in self.monitors:
             monitor.start()
+        for channel in self.channels:
+            channel.start()
 
     # --- events ------------------------------------------------------------------------
 
@@ -232,5 +276,7 @@ class Machine:
         self.scheduler.close()
         for monitor in self.monitors:
             monitor.close()
+        for channel in self.channels:
+            channel.close()
         self.graph.close()
         self.storage.close()

@@ -283,6 +283,11 @@ def driver_class(name: str) -> type[Driver]:
     return found
 
 
+def driver_names() -> list[str]:
+    """The drivers that a definition may name."""
+    return list(_MODULES)
+
+
 def warn(text: str) -> None:
     """Say something that concerns only who started the daemon."""
     from sys import stderr

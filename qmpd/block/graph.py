@@ -36,6 +36,8 @@ class Graph:
         """By name, oldest first."""
         self.users: dict[User, None] = {}
         """Devices and private backends, oldest first."""
+        self.drives: dict[str, User] = {}
+        """Backends that the command line has named."""
         self._digits = random_digits
         self.tell: Callable[[str, dict[str, Any]], None] = _tell_nobody
         """Passes an event on; may be called on the worker thread."""
@@ -70,6 +72,8 @@ class Graph:
         """
         if not name or name[0] not in _FIRST or not _REST.issuperset(name):
             raise QmpError(wording.invalid_node_name(name))
+        if name in self.drives:
+            raise QmpError(wording.name_of_a_drive(name))
         if name in self.nodes:
             raise QmpError(wording.duplicate_node_name(name))
         if len(name) > MAX_NAME:
@@ -106,7 +110,12 @@ class Graph:
         Raises:
             QmpError: there is none.
         """
-        node = self.nodes.get(node_name if node_name is not None else device or "")
+        if device is not None and device in self.drives:
+            medium = self.drives[device].node
+            if medium is None:
+                raise QmpError(wording.no_medium(device))
+            return medium
+        node = self.nodes.get(node_name or "")
         if node is None:
             raise QmpError(wording.cannot_find(device or "", node_name or ""))
         return node
@@ -224,6 +233,23 @@ class Graph:
         edge = self.attach(tx, user, node, "root", 0, perm, shared)
         refresh(tx)
         return edge
+
+    def change_user(self, tx: Transaction, edge: Edge, perm: int, shared: int) -> None:
+        """Let a user ask for something else.
+
+        Raises:
+            QmpError: the permissions conflict with somebody else's.
+        """
+        old = edge.perm, edge.shared
+
+        def undo() -> None:
+            edge.perm, edge.shared = old
+
+        tx.on_abort(undo)
+        edge.perm, edge.shared = perm, shared
+        tx.touched[edge.child] = None
+        self.generation += 1
+        refresh(tx)
 
     # --- lifetime ----------------------------------------------------------------------
 

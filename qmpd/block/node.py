@@ -157,6 +157,19 @@ class Node(Parent):
                     return edge.child
         return None
 
+    @property
+    def drive_name(self) -> str:
+        """The name of the drive that the node is in, or an empty string."""
+        for edge in self.parents:
+            if isinstance(edge.parent, User) and edge.parent.drive:
+                return edge.parent.name
+        return ""
+
+    @property
+    def public_name(self) -> str:
+        """What most complaints call the node: its drive if it has one."""
+        return self.drive_name or self.name
+
     def blocked(self, operation: str) -> str | None:
         """The reason why ``operation`` is refused on this node, or None."""
         for blocker in self.blockers:
@@ -168,18 +181,20 @@ class Node(Parent):
 class User(Parent):
     """A device, or a job's private backend, on one node.
 
-    ``name`` is the drive id or QOM path; empty for a job's backend. ``writable`` says
-    whether a device asked for write access.
+    ``name`` is the drive id or QOM path; empty for a job's backend. A ``drive`` has its
+    name from the command line and may be there without a device.
     """
 
-    __slots__ = ("device", "name")
+    __slots__ = ("device", "drive", "name", "writeback")
 
     kind = "block-backend"
 
-    def __init__(self, name: str = "", *, device: bool = False) -> None:
+    def __init__(self, name: str = "", *, device: bool = False, drive: bool = False) -> None:
         super().__init__()
         self.name = name
         self.device = device
+        self.drive = drive
+        self.writeback = True
 
     def describe(self) -> str:
         """``block device 'd'``, or that it has no name."""

@@ -11,7 +11,7 @@ import os
 from qmpd.block import options as opt
 from qmpd.block import permissions as p
 from qmpd.block import wording
-from qmpd.block.driver import Driver, driver_class, warn
+from qmpd.block.driver import Driver, driver_class, strerror, warn
 from qmpd.block.filename import Names, combine, without_protocol
 from qmpd.block.graph import refresh
 from qmpd.block.node import Node
@@ -27,6 +27,47 @@ if TYPE_CHECKING:
     from qmpd.block.graph import Graph
 
     _Opening = Generator["_Opening", Any, Node]
+
+
+class Partial(dict):  # type: ignore[type-arg]
+    """An inline definition, in texts, that may lack what an image's header tells."""
+
+    def complete(self, implied: dict[str, Any]) -> dict[str, Any]:
+        """Add what the header implies; the backing file is completed when its turn has come.
+
+        Raises:
+            QmpError: there is an option that no driver takes, or a value that makes no sense.
+        """
+        given = {**implied, **self}
+        if isinstance(implied.get("file"), dict) and isinstance(self.get("file"), dict):
+            given["file"] = {**implied["file"], **self["file"]}
+        backing = given.pop("backing", None)
+        try:
+            definition = visit("BlockdevOptions", given, keyval=True)
+        except QmpError as error:
+            raise _unsupported(given, error) from None
+        if backing is not None:
+            definition["backing"] = Partial(backing) if isinstance(backing, dict) else backing
+        return definition
+
+
+def _unsupported(given: dict[str, Any], error: QmpError) -> QmpError:
+    """Say what drivers say of texts that were never checked against the contract."""
+    _, path, *rest = error.desc.split("'") if "'" in error.desc else ("", "")
+    *parents, option = path.split(".")
+    if rest[:1] == [" does not accept value "] and option == "driver":
+        return QmpError(wording.unknown_driver(rest[1]))
+    for name in parents:
+        given = given[name]
+    if "driver" not in given:
+        return error
+    driver = driver_class(given["driver"])
+    if rest == [" is missing"]:
+        no_name = wording.needs_filename(driver.name)
+        return QmpError(no_name if driver.is_protocol else wording.NO_FILE)
+    if rest == [" is unexpected"]:
+        return QmpError(wording.unsupported_option(driver.name, option, driver.is_protocol))
+    return error
 
 
 def add_node(graph: Graph, definition: dict[str, Any]) -> Node:
@@ -161,6 +202,8 @@ def child_role(name: str) -> int:
 def _reference(graph: Graph, name: str) -> Node:
     node = graph.nodes.get(name)
     if node is None:
+        if name in graph.drives:
+            return graph.lookup(name, None)
         raise QmpError(wording.cannot_find_reference(name))
     return node
 
@@ -218,6 +261,10 @@ def _open_backing(graph: Graph, node: Node, definition: dict[str, Any]) -> _Open
         return node
     try:
         wanted = implicit_backing(node) if implicit else definition["backing"]
+        if isinstance(wanted, Partial):
+            file = wanted.get("file", {})
+            implicit = isinstance(file, dict) and "filename" not in file
+            wanted = wanted.complete((implied_backing(node) or {}) if implicit else {})
         if wanted is None:
             return node
         if isinstance(wanted, str):
@@ -262,10 +309,21 @@ def _refuse_second_name(definition: dict[str, Any]) -> None:
 
 
 def implicit_backing(node: Node) -> dict[str, Any] | None:
-    """The definition that an image's header implies for its backing file.
+    """The definition that an image's header implies for its backing file, checked.
 
     Raises:
         QmpError: a ``json:`` name that does not parse or is no valid definition.
+    """
+    definition = implied_backing(node)
+    # What stands in a header comes from anywhere.
+    return None if definition is None else visit("BlockdevOptions", definition)
+
+
+def implied_backing(node: Node) -> dict[str, Any] | None:
+    """The same as it stands in the header.
+
+    Raises:
+        QmpError: a ``json:`` name that does not parse.
     """
     text = node.driver.backing_file
     if not text:
@@ -281,8 +339,7 @@ def implicit_backing(node: Node) -> dict[str, Any] | None:
     inline = definition.get("file")
     if isinstance(inline, dict):
         inline.setdefault("driver", "file")
-    # What stands in a header comes from anywhere.
-    return visit("BlockdevOptions", definition)
+    return definition
 
 
 def definition_of(name: str) -> dict[str, Any]:
@@ -326,5 +383,9 @@ def probe(graph: Graph, definition: dict[str, Any]) -> str:
         raise QmpError(wording.could_not_open(path, reason)) from error
     try:
         return "qcow2" if os.pread(fd, 4, 0) == b"QFI\xfb" else "raw"
+    except IsADirectoryError as error:
+        raise QmpError(wording.not_regular("file", path)) from error
+    except OSError as error:
+        raise QmpError(wording.could_not_open(path, strerror(error))) from error
     finally:
         os.close(fd)

@@ -36,6 +36,29 @@ def invalid_node_name(name: str) -> str:
     return f"Invalid node-name: '{name}'"
 
 
+NO_FILE = 'A block device must be specified for "file"'
+
+
+def name_of_a_drive(name: str) -> str:
+    """A node cannot be called as a drive is."""
+    return f"node-name={name} is conflicting with a device id"
+
+
+def no_medium(drive: str) -> str:
+    """A drive is empty."""
+    return f"Device '{drive}' has no medium"
+
+
+def drive_exists(name: str) -> str:
+    """Two drives of one name."""
+    return f"Device with id '{name}' already exists"
+
+
+def drive_called_as_node(name: str) -> str:
+    """A drive cannot be called as a node is."""
+    return f"Device name '{name}' conflicts with an existing node name"
+
+
 def duplicate_node_name(name: str) -> str:
     """The name is taken."""
     return f"Duplicate nodes with node-name='{name}'"

@@ -45,7 +45,7 @@ def blockdev_del(machine: Machine, node_name: str) -> None:
         raise QmpError(wording.in_use(node_name))
     reason = node.blocked("drive-del")
     if reason is not None:
-        raise QmpError(wording.is_busy(node_name, reason))
+        raise QmpError(wording.is_busy(node.public_name, reason))
     if not node.monitor_owned:
         raise QmpError(wording.not_monitor_owned(node_name))
     if node.references or any(isinstance(edge.parent, Node) for edge in node.parents):

@@ -60,7 +60,7 @@ def block_commit(
         "auto_finalize": auto_finalize,
         "auto_dismiss": auto_dismiss,
     }
-    name = job_id if job_id is not None else ""
+    name = job_id if job_id is not None else root.drive_name
     written, _ = top_found.cumulative()
     is_root = skip_filters(top_found) is skip_filters(root)
     if written & p.WRITE or is_root:
@@ -77,7 +77,8 @@ def block_commit(
 
 
 def _device(machine: Machine, name: str) -> Node:
-    node = machine.graph.nodes.get(name)
+    user = machine.graph.drives.get(name)
+    node = machine.graph.nodes.get(name) if user is None else user.node
     if node is None:
         raise DeviceNotFound(wording.device_not_found(name))
     if not all(isinstance(edge.parent, User) for edge in node.parents):

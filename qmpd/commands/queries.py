@@ -105,8 +105,7 @@ def query_block(machine: Machine) -> list[dict[str, Any]]:
 
 def _device_info(device: Device, names: Names) -> dict[str, Any]:
     info: dict[str, Any] = {
-        "device": "",
-        "qdev": device.path,
+        "device": device.drive,
         "type": "unknown",
         "removable": device.removable,
         "locked": False,
@@ -115,9 +114,12 @@ def _device_info(device: Device, names: Names) -> dict[str, Any]:
     if node is not None:
         node = skip_implicit(node)
         info["inserted"] = node_info(node, names, flat=False, user_visible=True)
-    if device.removable:
-        info["tray_open"] = False
-    info["io-status"] = "ok"
+        info["inserted"]["cache"]["writeback"] = device.user.writeback
+    if device.path:
+        info["qdev"] = device.path
+        info["io-status"] = "ok"
+        if device.removable:
+            info["tray_open"] = False
     return info
 
 

@@ -54,7 +54,8 @@ def query_blockstats(machine: Machine, *, query_nodes: bool = False) -> list[dic
             node = skip_implicit(node)
             stats = _of_node(node, with_backing=True)
         counters = _counters(node, accounting=True)
-        found.append({"device": "", "qdev": device.path, **stats, "stats": counters})
+        place = {"device": device.drive, **({"qdev": device.path} if device.path else {})}
+        found.append({**place, **stats, "stats": counters})
     return found
 
 

@@ -308,4 +308,4 @@ def check_no_blocker(node: Node, operation: str) -> None:
     """
     reason = node.blocked(operation)
     if reason is not None:
-        raise QmpError(block_wording.is_busy(node.name, reason))
+        raise QmpError(block_wording.is_busy(node.public_name, reason))

@@ -25,13 +25,13 @@ class CommandLine:
     """A command line without the program's name.
 
     ``program`` is the program that it asks qmpd to play, "system" or "storage-daemon".
-    The constructor and the iteration raise :class:`OptionError`. ``help`` and ``version``
-    tell that nothing else is wanted.
+    The constructor and the iteration raise :class:`OptionError`. ``help``, ``version``
+    and ``listing`` (the kind of an option) tell that nothing else is wanted.
     """
 
     __slots__ = (
-        "_context", "_options", "daemonize", "help", "lab", "name", "pidfile", "profile", "program",
-        "scenario", "stopped", "storage", "version", "warn",
+        "_context", "_options", "daemonize", "help", "lab", "listing", "name", "pidfile", "profile",
+        "program", "scenario", "stopped", "storage", "version", "warn",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +44,7 @@ class CommandLine:
         self.warn = warn
         self.daemonize = self.stopped = self.help = self.version = False
         self.name: str | None = None
+        self.listing: str | None = None
         self.pidfile: str | None = None
         self.scenario: str | None = None
         self.storage = "host"
@@ -77,7 +78,9 @@ class CommandLine:
         found = []
         for option in options:
             self._set(option)
-            if self.help or self.version:
+            if _asks_for_a_list(option):
+                self.listing = option.kind
+            if self.help or self.version or self.listing is not None:
                 return []
             found += self._read(option)
         return found
@@ -126,6 +129,13 @@ class CommandLine:
         for text, hint in self._context.warnings:
             self.warn(f"{option.spelling}: {text}", hint)
         self._context.warnings.clear()
+
+
+def _asks_for_a_list(option: Option) -> bool:
+    if option.kind == known.DRIVE:
+        return "format=help" in option.text.split(",")
+    listed = option.kind == known.DEVICE or option.kind in known.IGNORED_WITH_ARGUMENT
+    return listed and option.text in {"help", "?"}
 
 
 def _yes(_text: str) -> bool:

@@ -12,6 +12,7 @@ BLOCKDEV, CHARDEV, OBJECT, PIDFILE = "blockdev", "chardev", "object", "pidfile"
 TRACE, DAEMONIZE, HELP, VERSION = "trace", "daemonize", "help", "version"
 MON, MONITOR, QMP, QMP_PRETTY = "mon", "monitor", "qmp", "qmp-pretty"
 DEVICE, STOPPED, NAME, NODEFAULTS = "device", "S", "name", "nodefaults"
+QTEST, DRIVE = "qtest", "drive"
 STORAGE, SCENARIO, LAB, PROFILE = "storage", "scenario", "lab", "profile"
 
 COMMON = {
@@ -33,6 +34,8 @@ SYSTEM = {
     STOPPED: False,
     NAME: True,
     NODEFAULTS: False,
+    QTEST: True,
+    DRIVE: True,
 }
 OWN = {STORAGE: True, SCENARIO: True, LAB: False, PROFILE: True}
 ALIASES = {"h": HELP, "V": VERSION, "T": TRACE}
@@ -40,7 +43,7 @@ ALIASES = {"h": HELP, "V": VERSION, "T": TRACE}
 # Options that qmpd lacks, and what to do instead.
 USE_BLOCKDEV = "use -blockdev and -device"
 _NO_EXPORTS = "its nodes can be reached through QMP only"
-_DRIVES = ("drive", "hda", "hdb", "hdc", "hdd", "cdrom", "fda", "fdb", "sd", "mtdblock", "pflash")
+_DRIVES = ("hda", "hdb", "hdc", "hdd", "cdrom", "fda", "fdb", "sd", "mtdblock", "pflash")
 LACKING = {
     **dict.fromkeys(_DRIVES, USE_BLOCKDEV),
     "incoming": "start without it",
@@ -101,7 +104,6 @@ IGNORED_WITH_ARGUMENT = {
     "overcommit",
     "parallel",
     "plugin",
-    "qtest",
     "qtest-log",
     "rotate",
     "rtc",

@@ -217,6 +217,18 @@ def _refuse_hmp(context: Context, device: Chardev, pretty: bool) -> None:
         raise BadOption(wording.NO_HMP)
 
 
+def _read_drive(context: Context, option: Option) -> list[Option]:
+    option.value = context.enter(opts.parse(option.text, ""), "drive")
+    return [option]
+
+
+def _read_qtest(_context: Context, option: Option) -> list[Option]:
+    given = _short_device(option.text)
+    given.id = known.QTEST
+    option.value = chardev.build(given)
+    return [option]
+
+
 def _read_device(context: Context, option: Option) -> list[Option]:
     if is_json(option.text):
         option.value = parse_string(option.text)
@@ -251,11 +263,13 @@ READ: dict[str, Callable[[Context, Option], list[Option]]] = {
     known.BLOCKDEV: _read_blockdev,
     known.CHARDEV: _read_chardev,
     known.DEVICE: _read_device,
+    known.DRIVE: _read_drive,
     known.MON: _read_mon,
     known.MONITOR: _read_monitor,
     known.OBJECT: _read_object,
     known.QMP: _read_qmp,
     known.QMP_PRETTY: _read_qmp_pretty,
+    known.QTEST: _read_qtest,
 }
 
 BUILD: dict[str, Callable[[Context, Option], None]] = {
@@ -266,4 +280,12 @@ BUILD: dict[str, Callable[[Context, Option], None]] = {
 }
 
 # The order in which the system emulator acts on what it has read.
-SYSTEM_ORDER = (known.OBJECT, known.CHARDEV, known.BLOCKDEV, known.MON, known.DEVICE)
+SYSTEM_ORDER = (
+    known.OBJECT,
+    known.CHARDEV,
+    known.QTEST,
+    known.BLOCKDEV,
+    known.DRIVE,
+    known.MON,
+    known.DEVICE,
+)

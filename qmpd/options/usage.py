@@ -12,6 +12,8 @@ given. Options about anything but block devices are accepted and ignored.
 
 Nodes and devices
   --blockdev [driver=]DRIVER,node-name=NAME[,...]   define a node (key=value or JSON)
+  --drive [file=PATH][,id=ID][,if=none|virtio|ide][,format=DRIVER][,node-name=NAME][,...]
+                                                    a named drive with a node in it
   --device TYPE[,drive=NODE][,id=ID][,...]          attach a guest device (key=value or JSON)
   --object [qom-type=]TYPE,id=ID[,...]              make an object (key=value or JSON)
 
@@ -27,6 +29,7 @@ Monitors
 Process
   -S                                                do not start the guest
   --name NAME                                       what query-name returns
+  --qtest DEV                                       the channel of a test harness
   --daemonize                                       go to the background once set up
   --pidfile FILE                                    write the process ID to FILE
   --help, -h                                        show this text

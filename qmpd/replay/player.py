@@ -10,8 +10,8 @@ import tempfile
 from typing import TYPE_CHECKING, Any, Self
 
 from qmpd.block.opening import add_node
+from qmpd.commands.devices import Names, plug
 from qmpd.commands.registry import commands_of
-from qmpd.devices import Names, plug
 from qmpd.errors import QmpError
 from qmpd.machine import SYSTEM, Machine
 from qmpd.monitor.chardev import SocketServer

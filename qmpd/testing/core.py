@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from qmpd.block.opening import add_node
-from qmpd.devices import Names, plug
+from qmpd.commands.devices import Names, plug
 from qmpd.lab.clock import SteppedClock
 from qmpd.lab.dice import digits
 from qmpd.machine import Machine

@@ -241,7 +241,7 @@ def test_replies_have_exactly_the_members_of_the_version(play, name, query):
 
 
 def _plug(world):
-    from qmpd.devices import Names, plug
+    from qmpd.commands.devices import Names, plug
 
     plug(world.machine, Names(), {"driver": "virtio-blk-pci", "drive": "b", "id": "d"})
 

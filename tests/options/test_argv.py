@@ -255,7 +255,6 @@ def test_objects_of_the_storage_daemon_nest():
 @pytest.mark.parametrize(
     "words",
     [
-        ["-drive", "file=x"],
         ["-hda", "x"],
         ["-cdrom", "x"],
         ["-snapshot"],

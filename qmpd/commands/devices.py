@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from qmpd.block.node import Node
     from qmpd.machine import Machine
 
 _VIRTIO_BLK = ("virtio-blk-device", "/virtio-backend", False, True)
@@ -30,7 +31,13 @@ _TYPES: dict[str, tuple[str, str, bool, bool]] = {
     "floppy": ("floppy", "", True, False),
     "sd-card": ("sd-card", "", True, False),
 }
+_BUSES = ("virtio-scsi", "virtio-scsi-pci", "usb-ehci", "ahci")
 _READ_ONLY = frozenset(("scsi-cd", "ide-cd"))
+
+
+def kinds() -> list[str]:
+    """The device types that can have a drive, and the buses that some of them sit on."""
+    return [*_TYPES, *_BUSES]
 
 
 class Names:
@@ -56,23 +63,37 @@ def plug(machine: Machine, names: Names, properties: dict[str, Any]) -> None:
         QmpError: the drive does not exist or cannot be used like this.
     """
     kind = properties["driver"]
-    path = names.path(properties.get("id"))
+    path = properties.get("path") or names.path(properties.get("id"))
     drive = properties.get("drive")
     if drive is None:
         return
     if kind not in _TYPES:
         raise QmpError(f"'{kind}' is not a valid device model name")
     owner, suffix, removable, resizable = _TYPES[kind]
-    node = machine.graph.nodes.get(drive)
-    if node is None:
+    user = machine.graph.drives.get(drive)
+    node = machine.graph.nodes.get(drive) if user is None else user.node
+    if node is None and user is None:
         raise QmpError(f"Property '{owner}.drive' can't find value '{drive}'")
+    if node is None and not removable:
+        raise QmpError("Device needs media, but drive is empty")
+    perm, shared = _permissions(kind, node, properties, resizable=resizable)
+    # A backend goes by its device's id; that of a part of the device has only a path.
+    name = path + suffix if suffix else properties.get("id") or path
+    if user is not None:
+        machine.plug_drive(drive, name, perm, shared, removable=removable)
+    elif node is not None:
+        machine.plug(User(name, device=True), node, perm, shared, removable=removable)
+
+
+def _permissions(
+    kind: str, node: Node | None, properties: dict[str, Any], *, resizable: bool
+) -> tuple[int, int]:
     perm, shared = p.CONSISTENT_READ, p.CONSISTENT_READ | p.WRITE_UNCHANGED
-    if kind not in _READ_ONLY and not (node.flags.read_only and resizable):
+    writable = node is not None and not (node.flags.read_only and resizable)
+    if kind not in _READ_ONLY and writable:
         perm |= p.WRITE
     if resizable:
         shared |= p.RESIZE
     if properties.get("share-rw") in (True, "on", "yes", "true", "y"):
         shared |= p.WRITE
-    # A backend goes by its device's id; that of a part of the device has only a path.
-    name = path + suffix if suffix else properties.get("id") or path
-    machine.plug(User(name, device=True), node, perm, shared, removable=removable)
+    return perm, shared

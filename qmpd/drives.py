@@ -1,0 +1,204 @@
+"""``-drive``: a node and a named backend in one option, and often a device as well.
+
+Nothing of it is checked against the contract beforehand: options are texts, children may be
+described in part, and what is left out is guessed from the file.
+"""
+
+from __future__ import annotations
+
+from qmpd.block import permissions as p
+from qmpd.block.driver import driver_class, warn
+from qmpd.block.node import User
+from qmpd.block.opening import Partial, definition_of, nest, open_node, probe
+from qmpd.block.transaction import Transaction
+from qmpd.errors import QmpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from qmpd.commands.devices import Names
+    from qmpd.machine import Machine
+    from qmpd.options.opts import Opts
+
+_CACHE = {
+    "none": (True, True, False),
+    "off": (True, True, False),
+    "directsync": (False, True, False),
+    "writeback": (True, False, False),
+    "unsafe": (True, False, True),
+    "writethrough": (False, False, False),
+}
+"""Modes: whether write-back, direct, and without flushes."""
+_DISCARD = {"on": "unmap", "unmap": "unmap", "off": "ignore", "ignore": "ignore"}
+_ERROR_ACTIONS = {"ignore", "report", "stop"}
+_ON = ("on", "yes", "true", "y")
+_WITHOUT_MEANING = ("index", "bus", "unit", "stats-account-invalid", "stats-account-failed")
+_LACKING = ("snapshot", "copy-on-read", "group")
+_LIMITS = ("throttling.", "bps", "iops")
+
+_UNITS = {"none": 0, "virtio": 0, "ide": 2, "scsi": 7, "floppy": 0, "pflash": 0, "mtd": 0, "sd": 0}
+"""Interfaces, and how many units a bus of each has; 0: buses are not counted."""
+_DEVICES = {"virtio": ("virtio-blk-pci", ""), "ide": ("ide-hd", "ide-cd")}
+_ON_BOARD = ("ide",)
+FIRST_ON_BOARD = 18
+"""Which of the unattached devices the first disk of a PC board without defaults is."""
+
+
+class Bays:
+    """Which drives there are of each kind: they are numbered, and get devices by themselves."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}
+        self._on_board = 0
+        self.devices: list[dict[str, Any]] = []
+        """Devices that come with drives, to be plugged in behind those of the command line."""
+
+    def take(self, interface: str, medium: str) -> str:
+        """The name of the next drive of an interface."""
+        unit = self._taken.get(interface, 0)
+        self._taken[interface] = unit + 1
+        per_bus = _UNITS[interface]
+        if not per_bus:
+            return f"{interface}{unit}"
+        return f"{interface}{unit // per_bus}-{medium}{unit % per_bus}"
+
+    def on_board(self) -> str:
+        """The path of the next device that the board itself makes of a drive."""
+        self._on_board += 1
+        return f"/machine/unattached/device[{FIRST_ON_BOARD + self._on_board - 1}]"
+
+
+def open_drive(machine: Machine, names: Names, bays: Bays, given: Opts) -> None:
+    """Open what ``-drive`` describes, name its backend, and plug in what belongs to it.
+
+    Raises:
+        QmpError: it cannot be done; nothing is left behind.
+    """
+    options = dict(given.items)
+    for old, new in (("readonly", "read-only"), ("format", "driver")):
+        if old in options and new in options:
+            raise QmpError(f"Cannot specify both '{new}' and '{old}'")
+        if old in options:
+            options[new] = options.pop(old)
+    writeback = _take_cache(options)
+    medium = _take_medium(options)
+    interface = options.pop("if", "ide")
+    if interface not in _UNITS:
+        raise QmpError(f"unsupported bus type '{interface}'")
+    if interface not in (*_DEVICES, "none"):
+        raise QmpError(f"machine type does not support if={interface},bus=0,unit=0")
+    number = bays.take(interface, medium)
+    filename = options.pop("file", "")
+    _take_rest(options)
+    user = User(given.id or number, device=True, drive=True)
+    user.writeback = writeback
+    _open(machine, user, filename, options, read_only=medium == "cd")
+    if interface in _DEVICES:
+        kind = _DEVICES[interface][medium == "cd"]
+        properties = {"driver": kind, "drive": user.name}
+        if interface in _ON_BOARD:
+            from qmpd.commands.devices import plug
+
+            plug(machine, names, {**properties, "path": bays.on_board()})
+        else:
+            bays.devices.append(properties)
+
+
+def _take_cache(options: dict[str, str]) -> bool:
+    mode = options.pop("cache", None)
+    if mode is not None:
+        if mode not in _CACHE:
+            raise QmpError("invalid cache option")
+        members = ("cache.writeback", "cache.direct", "cache.no-flush")
+        for member, value in zip(members, _CACHE[mode], strict=True):
+            options.setdefault(member, "on" if value else "off")
+    return options.pop("cache.writeback", "on") in _ON
+
+
+def _take_medium(options: dict[str, str]) -> str:
+    medium = options.pop("media", "disk")
+    if medium not in {"disk", "cdrom"}:
+        raise QmpError(f"'{medium}' invalid media")
+    return "cd" if medium == "cdrom" else "hd"
+
+
+def _take_rest(options: dict[str, str]) -> None:
+    """Take what does not concern the node; what qmpd lacks is not passed over in silence."""
+    for name in _WITHOUT_MEANING:
+        options.pop(name, None)
+    for name, kind in (("werror", "write"), ("rerror", "read")):
+        action = options.pop(name, "report")
+        if action not in _ERROR_ACTIONS and not (kind == "write" and action == "enospc"):
+            raise QmpError(f"'{action}' invalid {kind} error action")
+    aio = options.pop("aio", "threads")
+    if aio not in {"threads", "native", "io_uring"}:
+        raise QmpError("invalid aio option")
+    if aio == "native" and options.get("cache.direct") not in _ON:
+        from qmpd.block.wording import AIO_NATIVE_NEEDS_DIRECT
+
+        raise QmpError(AIO_NATIVE_NEEDS_DIRECT)
+    for name in list(options):
+        if (name in _LACKING or name.startswith(_LIMITS)) and options.pop(name) not in ("off", "0"):
+            raise QmpError(f"qmpd does not have {name} for drives")
+
+
+def _open(
+    machine: Machine, user: User, filename: str, options: dict[str, str], *, read_only: bool
+) -> None:
+    graph = machine.graph
+    if read_only:
+        options["read-only"] = "on"
+    if not filename and not options.keys() - {"cache.direct", "cache.no-flush", "read-only"}:
+        machine.add_drive(user, None, 0, 0)
+        return
+    for name, value in (("read-only", "off"), ("auto-read-only", "on")):
+        options.setdefault(name, value)
+    if "discard" in options:
+        options["discard"] = _choice(_DISCARD, options["discard"], "Invalid discard option")
+    if "detect-zeroes" in options:
+        wanted = options["detect-zeroes"]
+        _choice(
+            dict.fromkeys(("off", "on", "unmap"), ""), wanted, f"invalid parameter value: {wanted}"
+        )
+    definition = Partial(_with_file(nest(options), filename))
+    if isinstance(definition.get("file"), dict):
+        definition["file"].setdefault("driver", "file")
+    guessed = "driver" not in definition
+    if guessed:
+        definition["driver"] = probe(graph, definition)
+    driver_class(definition["driver"])
+    node = open_node(graph, definition.complete({}))
+    if guessed and node.driver.name == "raw":
+        name = definition["file"]["filename"]
+        warn(f"WARNING: Image format was not specified for '{name}' and probing guessed raw.")
+    try:
+        with Transaction() as tx:
+            machine.add_drive(user, node, p.CONSISTENT_READ, p.ALL, tx)
+    except BaseException:
+        graph.collect([node])
+        raise
+
+
+def _with_file(tree: dict[str, Any], filename: str) -> dict[str, Any]:
+    """Put the file's name where the driver looks for it."""
+    if not filename:
+        if "driver" not in tree and "file" not in tree:
+            raise QmpError("Must specify either driver or file")
+        return tree
+    found = definition_of(filename)
+    driver = tree.get("driver")
+    if driver is not None and driver_class(driver).is_protocol:
+        return {**found["file"], **tree}
+    file = tree.get("file")
+    if isinstance(file, dict):
+        if "filename" in file:
+            raise QmpError("Can't specify 'file' and 'filename' options at the same time")
+        found["file"] = {**found["file"], **file}
+    return {**tree, **found}
+
+
+def _choice(choices: dict[str, str], wanted: str, complaint: str) -> str:
+    if wanted not in choices:
+        raise QmpError(complaint)
+    return choices[wanted]

@@ -1,0 +1,190 @@
+"""-drive: what a harness of the original builds its machines from."""
+
+import pytest
+
+from qmpd.testing.oracle import (
+    MIB,
+    Program,
+    Side,
+    call,
+    compare,
+    image,
+    refused,
+    run_to_end,
+    show_descriptors,
+    show_graph,
+    wait_event,
+    wait_job,
+    wait_progress,
+)
+
+pytestmark = pytest.mark.oracle
+
+LOOK = [
+    call("query-block"),
+    call("query-blockstats"),
+    call("query-named-block-nodes"),
+    show_graph(),
+    show_descriptors(),
+]
+CHAIN = (
+    "if=none,id=drive0,file={dir}/t,format=qcow2,"
+    "node-name=top,backing.node-name=mid,backing.backing.node-name=base"
+)
+SCSI = ["-device", "virtio-scsi", "-device", "scsi-hd,id=disk,drive=drive0"]
+GONE = wait_job("drive0", "null")
+
+
+def images(directory):
+    image(directory, "b", size=2 * MIB, writes=["write 0 512k"])
+    image(directory, "m", size=2 * MIB, backing=str(directory / "b"), writes=["write 512k 512k"])
+    image(directory, "t", size=2 * MIB, backing=str(directory / "m"), writes=["write 64k 64k"])
+    image(directory, "r", size=MIB, fmt="raw")
+
+
+def check(script, *words):
+    compare(script, images, program=Program.SYSTEM, arguments=["-drive", *words])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [CHAIN],
+        [CHAIN, *SCSI],
+        [CHAIN.replace("if=none", "if=virtio")],
+        [CHAIN.replace("if=none,", "")],
+        ["if=none,id=x"],
+        ["if=none,id=x", "-device", "virtio-scsi", "-device", "scsi-cd,drive=x"],
+        ["if=none,file={dir}/r,cache=none,aio=native,read-only=on,id=x"],
+        ["if=none,file={dir}/t,cache=writethrough"],
+        ["if=none,file={dir}/t,id=x,cache=unsafe", "-device", "virtio-blk,drive=x,id=d"],
+        ["if=none,file=file:{dir}/t,discard=on,detect-zeroes=unmap"],
+        ["if=none,file.filename={dir}/t,file.locking=off,auto-read-only=off"],
+        ["if=none,driver=file,filename={dir}/r"],
+        ["if=none,file={dir}/t,backing.driver=raw,backing.read-only=off"],
+        ["if=none,file={dir}/t,backing=x", "-blockdev", "null-co,node-name=x,size=2097152"],
+        ["file={dir}/t", "-drive", "file={dir}/r,format=raw"],
+        ["media=cdrom,file={dir}/r,format=raw"],
+        [
+            *("if=virtio,file={dir}/r,format=raw", "-blockdev", "null-co,node-name=n"),
+            *("-device", "virtio-blk,drive=n"),
+        ],
+    ],
+    ids=" ".join,
+)
+def test_what_queries_say(words):
+    check(LOOK, *words)
+
+
+@pytest.mark.parametrize("device", [[], SCSI], ids=["bare", "disk"])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        {},
+        {"top": "{dir}/m", "base": "{dir}/b"},
+        {"top_node": "mid", "base_node": "base"},
+        {"top_node": "top", "base_node": "mid"},
+    ],
+    ids=str,
+)
+def test_commit(layers, device):
+    """The job is called as the drive is; afterwards the drive has the base."""
+    active = layers.get("top_node", "top") == "top" and "top" not in layers
+    ready = [wait_event("BLOCK_JOB_READY"), *LOOK, call("block-job-complete", device="drive0")]
+    check(
+        [
+            call("block-commit", device="drive0", **layers),
+            *(ready if active else []),
+            GONE,
+            *LOOK,
+        ],
+        CHAIN,
+        *device,
+    )
+
+
+def test_names_of_drives_are_taken():
+
+    check(
+        [
+            refused(
+                "node-name=drive0 is conflicting with a device id",
+                call("blockdev-add", driver="null-co", node_name="drive0"),
+            ),
+            refused("Node top is in use", call("blockdev-del", node_name="top")),
+            call("block-commit", device="drive0", top_node="mid", speed=1),
+            wait_progress("drive0", MIB),
+            refused(
+                "Need a root block node",
+                call("block-commit", device="drive0"),
+            ),
+            call("job-cancel", id="drive0"),
+            call("blockdev-add", driver="raw", node_name="r", file="drive0", **{"read-only": True}),
+            *LOOK,
+        ],
+        CHAIN,
+        *SCSI,
+    )
+
+
+LATER = ["-device", "virtio-blk,drive=nowhere"]
+"""Ends a program that has understood everything before."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if=none,file=nope,id=x",
+        "if=none,file=.,id=x",
+        "if=none,file=r,format=qcow2,id=x",
+        "if=none,file=r,format=raw,driver=raw",
+        "if=none,file=r,format=raw,foo=bar",
+        "if=none,file=r,format=raw,file.foo=bar",
+        "if=none,file=r,format=bogus",
+        "if=none,file=r,file.driver=bogus",
+        "if=bogus,file=r",
+        "if=none,file=r,cache=bogus",
+        "if=none,file=r,aio=bogus",
+        "if=none,file=r,aio=native,format=raw",
+        "if=none,file=r,format=raw,id=1x",
+        "if=none,file=t,backing.foo=1",
+        "if=none,file=t,backing.driver=raw,backing.foo=1",
+        "if=none,file=t,backing=nope",
+        "if=none,file=r,format=raw,read-only=maybe",
+        "if=none,media=bogus",
+        "if=none,file=t,werror=bogus",
+        "if=none,file=,id=x,format=raw",
+        "if=none,node-name=zz,id=x",
+        "if=none,file=t,detect-zeroes=bogus",
+        "if=none,file=t,discard=bogus",
+        "if=none,file=t,force-share=on",
+        "if=none,file=t,file.filename=r",
+        "if=none,driver=file",
+        "if=none,file=t,node-name=1x",
+        "if=none,file=b -drive if=none,file=b,read-only=on",
+        "if=none,file=t -drive if=none,file=m,read-only=off",
+        "if=none,file=t,id=x -drive if=none,id=x,file=r,format=raw",
+        "if=none,id=x -blockdev null-co,node-name=x",
+        "if=none,id=x -device virtio-blk,drive=x",
+        "if=none,id=x,file=t -device virtio-blk,drive=x -device virtio-blk,drive=x",
+        "if=none,id=x,file=t,node-name=y -device virtio-blk,drive=y",
+        "if=scsi,file=t",
+    ],
+)
+def test_refusals(text, tmp_path):
+    ends = []
+    for side in Side:
+        directory = tmp_path / side.value
+        directory.mkdir()
+        images(directory)
+        words = ["-drive", *text.split(), *LATER]
+        ends.append(run_to_end(side, Program.SYSTEM, words, directory))
+    ours, theirs = (
+        [line for line in end.stderr.splitlines() if ": -d" in line or ": -b" in line]
+        for end in ends
+    )
+    assert [line.partition(": ")[2] for line in ours] == [
+        line.partition(": ")[2].replace(str(tmp_path / "qmpd"), str(tmp_path / "real"))
+        for line in theirs
+    ]
+    assert [end.status for end in ends] == [1, 1]
