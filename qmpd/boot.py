@@ -206,7 +206,8 @@ class Pidfile:
         try:
             fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise OptionError(f"cannot create PID file: {strerror(error)}") from error
+            reason = f"Could not create '{path}': {strerror(error)}"
+            raise OptionError(f"cannot create PID file: {reason}") from error
         try:
             fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

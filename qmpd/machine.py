@@ -45,14 +45,16 @@ class Device:
     """A guest device that uses a node, or a drive that may be without one: what queries say.
 
     ``path`` is the device's id, or the QOM path of what has none; empty without a device.
+    ``tray`` tells whether the medium lies in one, ``io_status`` whether errors can stop it.
     """
 
-    __slots__ = ("path", "removable", "user")
+    __slots__ = ("io_status", "path", "removable", "tray", "user")
 
     def __init__(self, user: User, path: str, *, removable: bool) -> None:
         self.user = user
         self.path = path
-        self.removable = removable
+        self.removable = self.tray = removable
+        self.io_status = True
 
     @property
     def drive(self) -> str:
@@ -148,7 +150,7 @@ class Machine:
         self.monitors.append(monitor)
         return monitor
 
-    def plug(self, user: User, node: Node, perm: int, shared: int, *, removable: bool) -> None:
+    def plug(self, user: User, node: Node, perm: int, shared: int, *, removable: bool) -> Device:
         """Let a device use a node.
 
         Raises:
@@ -156,9 +158,12 @@ class Machine:
         """
         with Transaction() as tx:
             self.graph.add_user(tx, user, node, perm, shared)
-        self.devices[user.name] = Device(user, user.name, removable=removable)
+        device = self.devices[user.name] = Device(user, user.name, removable=removable)
+        return device
 
-    def plug_drive(self, name: str, path: str, perm: int, shared: int, *, removable: bool) -> None:
+    def plug_drive(
+        self, name: str, path: str, perm: int, shared: int, *, removable: bool
+    ) -> Device:
         """Let a device use a drive.
 
         Raises:
@@ -171,6 +176,7 @@ class Machine:
             with Transaction() as tx:
                 self.graph.change_user(tx, edge, perm, shared)
         device.path, device.removable = path, removable
+        return device
 
     def add_drive(
         self, user: User, node: Node | None, perm: int, shared: int, tx: Transaction | None = None

@@ -13,31 +13,65 @@ if TYPE_CHECKING:
     from qmpd.block.node import Node
     from qmpd.machine import Machine
 
-_VIRTIO_BLK = ("virtio-blk-device", "/virtio-backend", False, True)
-_TYPES: dict[str, tuple[str, str, bool, bool]] = {
-    # type: (type that owns the property, suffix of the QOM path, removable, resizable)
+FOLLOWS, NEVER, ALWAYS, MISTAKE = range(4)
+"""Whether a device writes: as its node may be written, not at all, in any case; or whether a
+node that cannot be written is a mistake, with a sentence of its own."""
+
+
+class Kind:
+    """A type of device: how it is named, how it uses its node, what queries tell of it.
+
+    ``owner`` is the type that has the property ``drive``; ``suffix`` is the path of the part
+    that does, below the device's own (with ``{id}`` for the device's id or nothing).
+    """
+
+    __slots__ = ("io_status", "owner", "removable", "shared", "suffix", "tray", "writes")
+
+    def __init__(
+        self,
+        owner: str,
+        *,
+        suffix: str = "",
+        shared: int = p.RESIZE,
+        writes: int = FOLLOWS,
+        removable: bool = False,
+        tray: bool = False,
+        io_status: bool = True,
+    ) -> None:
+        self.owner = owner
+        self.suffix = suffix
+        self.shared = shared
+        self.writes = writes
+        self.removable = removable
+        self.tray = tray
+        self.io_status = io_status
+
+
+_VIRTIO_BLK = Kind("virtio-blk-device", suffix="/virtio-backend")
+_KINDS = {
     "virtio-blk": _VIRTIO_BLK,
     "virtio-blk-pci": _VIRTIO_BLK,
     "virtio-blk-pci-transitional": _VIRTIO_BLK,
     "virtio-blk-pci-non-transitional": _VIRTIO_BLK,
-    "virtio-blk-device": ("virtio-blk-device", "", False, True),
-    "scsi-hd": ("scsi-hd", "", False, True),
-    "scsi-cd": ("scsi-cd", "", True, False),
-    "ide-hd": ("ide-hd", "", False, True),
-    "ide-cd": ("ide-cd", "", True, False),
-    "nvme": ("nvme", "", False, False),
-    "nvme-ns": ("nvme-ns", "", False, False),
-    "usb-storage": ("usb-storage", "", False, False),
-    "floppy": ("floppy", "", True, False),
-    "sd-card": ("sd-card", "", True, False),
+    "virtio-blk-device": Kind("virtio-blk-device"),
+    "scsi-hd": Kind("scsi-hd"),
+    "scsi-cd": Kind("scsi-cd", shared=0, writes=NEVER, removable=True, tray=True),
+    "ide-hd": Kind("ide-hd", writes=ALWAYS),
+    "ide-cd": Kind("ide-cd", shared=0, writes=NEVER, removable=True, tray=True),
+    "nvme": Kind("nvme", shared=0, io_status=False),
+    "nvme-ns": Kind("nvme-ns", shared=0, io_status=False),
+    "usb-storage": Kind("usb-storage", suffix="/{id}.0/legacy[0]"),
+    "floppy": Kind("floppy", shared=0, removable=True, io_status=False),
+    "sd-card": Kind(
+        "sd-card", shared=p.RESIZE | p.WRITE, writes=MISTAKE, removable=True, io_status=False
+    ),
 }
 _BUSES = ("virtio-scsi", "virtio-scsi-pci", "usb-ehci", "ahci")
-_READ_ONLY = frozenset(("scsi-cd", "ide-cd"))
 
 
 def kinds() -> list[str]:
     """The device types that can have a drive, and the buses that some of them sit on."""
-    return [*_TYPES, *_BUSES]
+    return [*_KINDS, *_BUSES]
 
 
 class Names:
@@ -67,33 +101,35 @@ def plug(machine: Machine, names: Names, properties: dict[str, Any]) -> None:
     drive = properties.get("drive")
     if drive is None:
         return
-    if kind not in _TYPES:
+    if kind not in _KINDS:
         raise QmpError(f"'{kind}' is not a valid device model name")
-    owner, suffix, removable, resizable = _TYPES[kind]
+    found = _KINDS[kind]
     user = machine.graph.drives.get(drive)
     node = machine.graph.nodes.get(drive) if user is None else user.node
     if node is None and user is None:
-        raise QmpError(f"Property '{owner}.drive' can't find value '{drive}'")
-    if node is None and not removable:
+        raise QmpError(f"Property '{found.owner}.drive' can't find value '{drive}'")
+    if node is None and not found.removable:
         raise QmpError("Device needs media, but drive is empty")
-    perm, shared = _permissions(kind, node, properties, resizable=resizable)
+    perm, shared = _permissions(found, node, properties)
     # A backend goes by its device's id; that of a part of the device has only a path.
-    name = path + suffix if suffix else properties.get("id") or path
+    given = properties.get("id")
+    part = found.suffix.replace("{id}", given or "scsi")
+    name = path + part if part else given or path
     if user is not None:
-        machine.plug_drive(drive, name, perm, shared, removable=removable)
+        device = machine.plug_drive(drive, name, perm, shared, removable=found.removable)
     elif node is not None:
-        machine.plug(User(name, device=True), node, perm, shared, removable=removable)
+        user = User(name, device=True)
+        device = machine.plug(user, node, perm, shared, removable=found.removable)
+    device.tray, device.io_status = found.tray, found.io_status
 
 
-def _permissions(
-    kind: str, node: Node | None, properties: dict[str, Any], *, resizable: bool
-) -> tuple[int, int]:
-    perm, shared = p.CONSISTENT_READ, p.CONSISTENT_READ | p.WRITE_UNCHANGED
-    writable = node is not None and not (node.flags.read_only and resizable)
-    if kind not in _READ_ONLY and writable:
+def _permissions(kind: Kind, node: Node | None, properties: dict[str, Any]) -> tuple[int, int]:
+    read_only = node is not None and node.flags.read_only
+    if kind.writes == MISTAKE and read_only:
+        raise QmpError("Cannot use read-only drive as SD card")
+    perm, shared = p.CONSISTENT_READ, p.CONSISTENT_READ | p.WRITE_UNCHANGED | kind.shared
+    if node is not None and kind.writes != NEVER and not (kind.writes == FOLLOWS and read_only):
         perm |= p.WRITE
-    if resizable:
-        shared |= p.RESIZE
     if properties.get("share-rw") in (True, "on", "yes", "true", "y"):
         shared |= p.WRITE
     return perm, shared

@@ -117,8 +117,9 @@ def _device_info(device: Device, names: Names) -> dict[str, Any]:
         info["inserted"]["cache"]["writeback"] = device.user.writeback
     if device.path:
         info["qdev"] = device.path
-        info["io-status"] = "ok"
-        if device.removable:
+        if device.io_status:
+            info["io-status"] = "ok"
+        if device.tray:
             info["tray_open"] = False
     return info
 

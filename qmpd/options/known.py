@@ -210,6 +210,14 @@ def in_storage_daemon(name: str) -> bool:
     return name in COMMON or name in OWN or name in _ONLY_STORAGE_DAEMON
 
 
+def completed(name: str) -> str:
+    """Return the storage daemon's option of which ``name`` is an unambiguous beginning."""
+    if name in _ALL:
+        return name
+    found = [full for full in (*COMMON, *_ONLY_STORAGE_DAEMON) if name and full.startswith(name)]
+    return found[0] if len(found) == 1 else name
+
+
 def is_system_only(name: str) -> bool:
     """Tell whether only the system emulator has the option."""
     return not in_storage_daemon(name)

@@ -21,7 +21,7 @@ class Word:
     ``fault`` makes the sentence about a word that cannot stand, for the program that is meant.
     """
 
-    __slots__ = ("joined", "lacks_argument", "name", "spelling", "text", "word")
+    __slots__ = ("joined", "lacks_argument", "name", "shortened", "spelling", "text", "word")
 
     def __init__(self, word: str, name: str, text: str = "") -> None:
         """Keep the option as spelled, its name without dashes, and its argument."""
@@ -29,7 +29,7 @@ class Word:
         self.spelling = word
         self.name = name
         self.text = text
-        self.joined = False
+        self.joined = self.shortened = False
         self.lacks_argument = False
 
 
@@ -59,6 +59,11 @@ def _words(words: Sequence[str]) -> list[Word]:
         name = known.ALIASES.get(name, name)
         option = Word(word, name)
         base, equals, text = name.partition("=")
+        if word.startswith("--"):
+            full = known.completed(base)
+            option.shortened = full != base
+            base = full
+            name = option.name = name if equals else full
         if equals and word.startswith("--") and known.in_storage_daemon(base):
             option.name, option.text, option.joined = base, text, True
         elif known.takes_argument(name):
@@ -73,10 +78,12 @@ def _words(words: Sequence[str]) -> list[Word]:
 def _fault(word: Word, program: str) -> str:
     """Return what is wrong with a word, or nothing."""
     system = program == SYSTEM
-    if word.lacks_argument:
-        return wording.argument_required(word.word, system=system)
     takes_argument = known.takes_argument(word.name)
-    if takes_argument is None or (system and word.joined):
+    foreign = system and (word.joined or word.shortened)
+    if word.lacks_argument and not foreign:
+        spelled = f"--{word.name}" if word.shortened else word.word
+        return wording.argument_required(spelled, system=system)
+    if takes_argument is None or foreign:
         return _no_such_option(word.word, system) if word.word.startswith("-") else ""
     if word.joined and not takes_argument:
         return wording.no_argument_allowed(f"--{word.name}")

@@ -102,6 +102,8 @@ BOTH = [
 ]
 
 SYSTEM = [
+    ["-S", "--blo", "null-co,node-name=n"],
+    ["-S", "--chard"],
     ["-bogus"],
     ["--bogus=x"],
     ["-"],
@@ -158,6 +160,11 @@ SYSTEM = [
 ]
 
 STORAGE_DAEMON = [
+    ["--blo=bad"],
+    ["--b", "null-co,node-name=n", "--b", "bad"],
+    ["--ob"],
+    ["--ver=1"],
+    ["--no"],
     ["--bogus"],
     ["--bogus=x"],
     ["--blockdev"],

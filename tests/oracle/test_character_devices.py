@@ -95,3 +95,18 @@ def test_the_system_emulator_forgets_which_object_it_was(start_server):
         assert said(ended) == ["PROG: Either 'file' or 'data' must be provided"]
         ended = start_server.refused("--object", text)
         assert said(ended) == [f"PROG: --object {text}: Either 'file' or 'data' must be provided"]
+
+
+@PROGRAMS
+@pytest.mark.parametrize(
+    ("path", "reason"), [("none/p", "No such file or directory"), (".", "Is a directory")]
+)
+@pytest.mark.parametrize("background", [False, True])
+def test_pid_file_that_cannot_be_made(start_server, program, path, reason, background):
+    dash = "--" if program is Program.STORAGE_DAEMON else "-"
+    words = [f"{dash}blockdev", "null-co,node-name=n", f"{dash}pidfile", path]
+    words += [f"{dash}daemonize"] if background else []
+    ended = start_server.refused(*words, program=program)
+    assert said(ended) == [
+        f"PROG: cannot create PID file: Could not create '{path}': {reason}",
+    ]
