@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from qmpd.block.node import Node, User
+    from qmpd.commands.devices import Names
     from qmpd.commands.dispatch import Encoded
     from qmpd.commands.queries import FlatReport
     from qmpd.lab.levers import Levers
@@ -129,6 +130,8 @@ class Machine:
         if self.levers is not None:
             self.storage.policy.hooks.append(self._note_open)
         self.monitors: list[Monitor] = []
+        self.slots: Names | None = None
+        """Which devices there are, once there are any."""
         self.channels: list[Qtest] = []
         """What harnesses connect to besides monitors."""
         self.devices: dict[str, Device] = {}
@@ -177,6 +180,17 @@ class Machine:
                 self.graph.change_user(tx, edge, perm, shared)
         device.path, device.removable = path, removable
         return device
+
+    def unplug(self, name: str) -> None:
+        """Take a backend away; what only its drive held goes with it."""
+        device = self.devices.pop(name)
+        user = device.user
+        node = user.node
+        self.graph.users.pop(user, None)
+        self.graph.drives.pop(name, None)
+        if node is not None:
+            self.graph.detach_loosely(*user.children.values())
+            self.graph.collect([node])
 
     def add_drive(
         self, user: User, node: Node | None, perm: int, shared: int, tx: Transaction | None = None

@@ -66,6 +66,8 @@ _KINDS = {
         "sd-card", shared=p.RESIZE | p.WRITE, writes=MISTAKE, removable=True, io_status=False
     ),
 }
+_PCI = ("virtio-blk", "virtio-scsi", "nvme")
+_NEEDS_DRIVE = ("virtio-blk", "virtio-blk-pci", "scsi-hd", "ide-hd", "nvme", "usb-storage")
 _BUSES = ("virtio-scsi", "virtio-scsi-pci", "usb-ehci", "ahci")
 
 
@@ -74,13 +76,26 @@ def kinds() -> list[str]:
     return [*_KINDS, *_BUSES]
 
 
+class Plugged:
+    """A device with an id: ``backend`` is the name of what it uses, if it uses anything."""
+
+    __slots__ = ("backend", "id", "leaving", "needs_guest")
+
+    def __init__(self, device_id: str, *, needs_guest: bool) -> None:
+        self.id = device_id
+        self.backend = ""
+        self.needs_guest = needs_guest
+        self.leaving = False
+
+
 class Names:
     """QOM paths: devices without an id are numbered, whatever they are."""
 
-    __slots__ = ("_anonymous",)
+    __slots__ = ("_anonymous", "plugged")
 
     def __init__(self) -> None:
         self._anonymous = 0
+        self.plugged: dict[str, Plugged] = {}
 
     def path(self, device_id: str | None) -> str:
         """The path of the next device."""
@@ -96,11 +111,30 @@ def plug(machine: Machine, names: Names, properties: dict[str, Any]) -> None:
     Raises:
         QmpError: the drive does not exist or cannot be used like this.
     """
+    machine.slots = names
+    device = _entered(properties)
+    backend = _use_drive(machine, names, properties)
+    if device is not None:
+        device.backend = backend
+        names.plugged[device.id] = device
+
+
+def _entered(properties: dict[str, Any]) -> Plugged | None:
+    name = properties.get("id")
+    kind = properties["driver"]
+    on_pci = kind in _PCI or kind.endswith(("-pci", "-pci-transitional", "-pci-non-transitional"))
+    return None if name is None else Plugged(name, needs_guest=on_pci)
+
+
+def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> str:
+    """Let the device use its drive, and return how the backend is called."""
     kind = properties["driver"]
     path = properties.get("path") or names.path(properties.get("id"))
     drive = properties.get("drive")
     if drive is None:
-        return
+        if kind in _NEEDS_DRIVE:
+            raise QmpError("drive property not set")
+        return ""
     if kind not in _KINDS:
         raise QmpError(f"'{kind}' is not a valid device model name")
     found = _KINDS[kind]
@@ -121,6 +155,7 @@ def plug(machine: Machine, names: Names, properties: dict[str, Any]) -> None:
         user = User(name, device=True)
         device = machine.plug(user, node, perm, shared, removable=found.removable)
     device.tray, device.io_status = found.tray, found.io_status
+    return device.user.name
 
 
 def _permissions(kind: Kind, node: Node | None, properties: dict[str, Any]) -> tuple[int, int]:

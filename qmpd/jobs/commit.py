@@ -241,10 +241,14 @@ class CommitJob(BlockJob):
         """Take the filter out; the chain is as before, what was copied stays copied."""
         self.unfreeze()
         self._drop_writer()
+        flt, self.filter = self.filter, None
+        if flt is None:
+            self.remove_nodes()
+            return
+        flt.references += 1  # the job may be all that still holds the chain
         self.remove_nodes()
-        if self.filter is not None:
-            remove_filter(self.graph, self.filter)
-            self.filter = None
+        flt.references -= 1
+        remove_filter(self.graph, flt)
 
     def clean(self) -> None:
         """The base is read-only again if it was, and nobody reads the top any more."""

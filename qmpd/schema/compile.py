@@ -67,11 +67,14 @@ class Tables:
         """Begin with empty tables."""
         self.objects: dict[str, object] = {}
         self.alternates: dict[str, object] = {}
+        self.open: list[str] = []
 
     def add_object(self, shape: ObjectShape) -> str:
         """Enter an object type and all that it refers to; return its name."""
         if shape.name not in self.objects:
             self.objects[shape.name] = None
+            if shape.is_open:
+                self.open.append(shape.name)
             variants = {
                 case: self._members(branch.members) for case, branch in shape.variants.items()
             }
@@ -157,4 +160,5 @@ def compile_contract() -> str:
     ):
         rows = "".join(f"    {_literal(key)}: {_literal(row)},\n" for key, row in table.items())
         text.append(f"{title}: dict[str, {types}] = {{\n{rows}}}\n")
+    text.append(f"OPEN = {_literal(tuple(tables.open))}\n")
     return "".join(text)

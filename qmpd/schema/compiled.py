@@ -37,6 +37,7 @@ OBJECTS: dict[str, Any] = {
     "QAuthZListRule": ((("match", 0, False, None), ("policy", 6, False, ("deny", "allow")), ("format", 6, True, ("exact", "glob"))), None, None),
     "ThrottleLimits": ((("iops-total", 2, True, None), ("iops-total-max", 2, True, None), ("iops-total-max-length", 2, True, None), ("iops-read", 2, True, None), ("iops-read-max", 2, True, None), ("iops-read-max-length", 2, True, None), ("iops-write", 2, True, None), ("iops-write-max", 2, True, None), ("iops-write-max-length", 2, True, None), ("bps-total", 2, True, None), ("bps-total-max", 2, True, None), ("bps-total-max-length", 2, True, None), ("bps-read", 2, True, None), ("bps-read-max", 2, True, None), ("bps-read-max-length", 2, True, None), ("bps-write", 2, True, None), ("bps-write-max", 2, True, None), ("bps-write-max-length", 2, True, None), ("iops-size", 2, True, None)), None, None),
     "ObjectDel": ((("id", 0, False, None),), None, None),
+    "DeviceDel": ((("id", 0, False, None),), None, None),
     "QmpdHold": ((("job", 0, False, None), ("before", 6, False, ("undefined", "created", "running", "paused", "ready", "standby", "waiting", "pending", "aborting", "concluded", "null"))), None, None),
     "QmpdJob": ((("job", 0, False, None),), None, None),
     "QmpdProgress": ((("job", 0, False, None), ("mode", 6, False, ("immediate", "timed", "stepped", "held")), ("delay-ms", 2, True, None)), None, None),
@@ -51,6 +52,7 @@ OBJECTS: dict[str, Any] = {
     "QmpdAdvance": ((("ms", 2, False, None),), None, None),
     "QmpdSeed": ((("seed", 2, False, None),), None, None),
     "QmpdJournal": ((("since", 2, True, None), ("kinds", 10, True, (0, None))), None, None),
+    "DeviceAdd": ((("driver", 0, False, None), ("bus", 0, True, None), ("id", 0, True, None)), None, None),
     "MonitorOptions": ((("id", 0, True, None), ("mode", 6, True, ("readline", "control")), ("pretty", 1, True, None), ("chardev", 0, False, None)), None, None),
 }
 ALTERNATES: dict[str, dict[str, tuple[int, Any]]] = {
@@ -90,6 +92,8 @@ COMMANDS: dict[str, tuple[str, dict[str, str], tuple[str, ...], bool]] = {
     "query-qmp-schema": ("Empty", {}, ("system", "storage-daemon"), False),
     "object-add": ("ObjectOptions", {"qom-type": "qom_type", "id": "id", "policy": "policy", "rules": "rules", "filename": "filename", "refresh": "refresh", "service": "service", "identity": "identity", "queues": "queues", "chardev": "chardev", "addr": "addr", "id-list": "id_list", "evdev": "evdev", "grab_all": "grab_all", "repeat": "repeat", "grab-toggle": "grab_toggle", "aio-max-batch": "aio_max_batch", "thread-pool-min": "thread_pool_min", "thread-pool-max": "thread_pool_max", "poll-max-ns": "poll_max_ns", "poll-grow": "poll_grow", "poll-shrink": "poll_shrink", "dump": "dump", "host-nodes": "host_nodes", "merge": "merge", "prealloc": "prealloc", "prealloc-threads": "prealloc_threads", "prealloc-context": "prealloc_context", "share": "share", "reserve": "reserve", "size": "size", "x-use-canonical-path-for-ramblock-id": "x_use_canonical_path_for_ramblock_id", "align": "align", "discard-data": "discard_data", "mem-path": "mem_path", "pmem": "pmem", "readonly": "readonly", "hugetlb": "hugetlb", "hugetlbsize": "hugetlbsize", "seal": "seal", "path": "path", "opened": "opened", "loaded": "loaded", "format": "format", "keyid": "keyid", "iv": "iv", "data": "data", "file": "file", "serial": "serial", "sev-device": "sev_device", "dh-cert-file": "dh_cert_file", "session-file": "session_file", "handle": "handle", "cbitpos": "cbitpos", "reduced-phys-bits": "reduced_phys_bits", "kernel-hashes": "kernel_hashes", "cpu-affinity": "cpu_affinity", "node-affinity": "node_affinity", "limits": "limits", "x-iops-total": "x_iops_total", "x-iops-total-max": "x_iops_total_max", "x-iops-total-max-length": "x_iops_total_max_length", "x-iops-read": "x_iops_read", "x-iops-read-max": "x_iops_read_max", "x-iops-read-max-length": "x_iops_read_max_length", "x-iops-write": "x_iops_write", "x-iops-write-max": "x_iops_write_max", "x-iops-write-max-length": "x_iops_write_max_length", "x-bps-total": "x_bps_total", "x-bps-total-max": "x_bps_total_max", "x-bps-total-max-length": "x_bps_total_max_length", "x-bps-read": "x_bps_read", "x-bps-read-max": "x_bps_read_max", "x-bps-read-max-length": "x_bps_read_max_length", "x-bps-write": "x_bps_write", "x-bps-write-max": "x_bps_write_max", "x-bps-write-max-length": "x_bps_write_max_length", "x-iops-size": "x_iops_size", "verify-peer": "verify_peer", "dir": "dir", "endpoint": "endpoint", "priority": "priority", "username": "username", "sanity-check": "sanity_check", "passwordid": "passwordid"}, ("system", "storage-daemon"), False),
     "object-del": ("ObjectDel", {"id": "id"}, ("system", "storage-daemon"), False),
+    "device_del": ("DeviceDel", {"id": "id"}, ("system",), False),
+    "system_reset": ("Empty", {}, ("system",), False),
     "query-name": ("Empty", {}, ("system",), False),
     "stop": ("Empty", {}, ("system",), False),
     "cont": ("Empty", {}, ("system",), False),
@@ -110,9 +114,11 @@ COMMANDS: dict[str, tuple[str, dict[str, str], tuple[str, ...], bool]] = {
     "x-qmpd-journal": ("QmpdJournal", {"since": "since", "kinds": "kinds"}, ("lab",), False),
     "x-qmpd-jobs": ("Empty", {}, ("lab",), False),
     "x-qmpd-files": ("Empty", {}, ("lab",), False),
+    "device_add": ("DeviceAdd", {"driver": "driver", "bus": "bus", "id": "id"}, ("system",), False),
 }
 EVENTS: dict[str, tuple[str, ...]] = {
     "SHUTDOWN": ("system",),
+    "RESET": ("system",),
     "STOP": ("system",),
     "RESUME": ("system",),
     "BLOCK_IMAGE_CORRUPTED": ("system", "storage-daemon"),
@@ -122,4 +128,6 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "BLOCK_JOB_READY": ("system", "storage-daemon"),
     "BLOCK_JOB_PENDING": ("system", "storage-daemon"),
     "JOB_STATUS_CHANGE": ("system", "storage-daemon"),
+    "DEVICE_DELETED": ("system",),
 }
+OPEN = ("DeviceAdd",)

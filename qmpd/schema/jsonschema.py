@@ -65,7 +65,8 @@ class Document:
 
     def _object(self, shape: ObjectShape) -> dict[str, Any]:
         if shape.tag is None:
-            return {"description": shape.doc, **self._closed(shape.members)}
+            closed = {**self._closed(shape.members), "additionalProperties": shape.is_open}
+            return {"description": shape.doc, **closed}
         return {
             "description": shape.doc,
             "oneOf": [self._branch(shape, case) for case in shape.cases()],

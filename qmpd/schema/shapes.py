@@ -78,6 +78,7 @@ class ObjectShape(Shape):
     members: list[Member] = field(default_factory=list)
     tag: str | None = None
     variants: dict[str, "ObjectShape"] = field(default_factory=dict)
+    is_open: bool = False
 
     def cases(self) -> list[str]:
         """Return a union's cases: those that add members, then the tag's other values."""
@@ -122,7 +123,7 @@ class Resolver:
         if isinstance(known, ObjectShape):
             return known
         # Entered before its members are resolved, since they may refer to it.
-        made = ObjectShape(name, _doc(model), list(model.type_features))
+        made = ObjectShape(name, _doc(model), list(model.type_features), is_open=model.is_open)
         self._named[name] = made
         hints = get_type_hints(model, NAMESPACE, NAMESPACE, include_extras=True)
         made.members = [

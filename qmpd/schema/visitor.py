@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from qmpd.errors import QmpError
 from qmpd.schema import wording
-from qmpd.schema.compiled import ALTERNATES, COMMANDS, OBJECTS
+from qmpd.schema.compiled import ALTERNATES, COMMANDS, OBJECTS, OPEN
 from qmpd.schema.scalars import (
     ALTERNATE,
     BOOL,
@@ -102,12 +102,21 @@ def _walk(  # noqa: C901 - one loop, since recursion would not survive deep inpu
                 pending, tag = iter(variants.get(out[tag], ())), None
                 continue
             if len(out) != len(value):
-                raise QmpError(_unexpected(stack, value, out, keyval))
+                return _with_more(type_name, stack, value, out, keyval=keyval)
             if not stack:
                 return out
             pending, tag, variants, value, outer, name = stack.pop()
             outer[name] = list(out.values()) if value[name].__class__ is list else out
             out = outer
+
+
+def _with_more(
+    type_name: str, stack: list[Frame], value: dict[str, Any], out: dict[str, Any], *, keyval: bool
+) -> dict[str, Any]:
+    """Return what has more members than the contract knows of, if that is allowed."""
+    if stack or type_name not in OPEN:
+        raise QmpError(_unexpected(stack, value, out, keyval))
+    return {**value, **out}
 
 
 def _choose(alternate: str, name: Any, item: Any) -> tuple[int, Any]:

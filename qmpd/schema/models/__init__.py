@@ -25,11 +25,16 @@ DEFINITIONS: tuple[Command | Event, ...] = (
     *jobs.JOBS,
     *control.CONTROL,
     *objects.OBJECTS,
+    *control.DEVICES,
     *control.MISC,
     *lab.LEVERS,
 )
 
-COMMANDS: dict[str, Command] = {d.name: d for d in DEFINITIONS if isinstance(d, Command)}
+# QEMU registers this one by hand, after all others.
+_LAST = "device_add"
+COMMANDS: dict[str, Command] = {
+    d.name: d for d in sorted(DEFINITIONS, key=lambda d: d.name == _LAST) if isinstance(d, Command)
+}
 EVENTS: dict[str, Event] = {d.name: d for d in DEFINITIONS if isinstance(d, Event)}
 
 # Types of command-line options that no command has.

@@ -277,6 +277,15 @@ class Shutdown(Struct):
     """Who or what asked for it."""
 
 
+class Reset(Struct):
+    """The guest was reset."""
+
+    guest: bool
+    """Whether the guest asked for it."""
+    reason: ShutdownCause
+    """Who or what asked for it."""
+
+
 class NameInfo(SnakeStruct):
     """The machine's name."""
 
@@ -287,6 +296,7 @@ class NameInfo(SnakeStruct):
 RUN_STATE = (
     Command("query-status", None, StatusInfo, SYSTEM_ONLY),
     Event("SHUTDOWN", Shutdown, SYSTEM_ONLY),
+    Event("RESET", Reset, SYSTEM_ONLY),
     Event("STOP", None, SYSTEM_ONLY),
     Event("RESUME", None, SYSTEM_ONLY),
 )
@@ -297,6 +307,45 @@ CONTROL = (
     Command("query-commands", None, list[CommandInfo]),
     Command("quit", None),
     Command("query-qmp-schema", None, list[SchemaInfo]),
+)
+
+
+class DeviceAdd(Struct):
+    """A device to plug in; properties of its type come on top."""
+
+    is_open: ClassVar[bool] = True
+    driver: str
+    """Its type."""
+    bus: Opt[str] = None
+    """The bus that it is plugged into."""
+    id: Opt[str] = None
+    """Its name, unique among devices."""
+
+
+class DeviceDel(Struct):
+    """A device to unplug."""
+
+    id: str
+    """Its name or its path."""
+
+
+class DeviceDeleted(Struct):
+    """A device has gone for good; its name may be used again."""
+
+    device: Opt[str] = None
+    """Its name, if it had one."""
+    path: str
+    """Its path."""
+
+
+DEVICE_ADD = Command(
+    "device_add", DeviceAdd, None, SYSTEM_ONLY, features=("json-cli", "json-cli-hotplug")
+)
+DEVICES = (
+    DEVICE_ADD,
+    Command("device_del", DeviceDel, None, SYSTEM_ONLY),
+    Event("DEVICE_DELETED", DeviceDeleted, SYSTEM_ONLY),
+    Command("system_reset", None, None, SYSTEM_ONLY),
 )
 
 MISC = (

@@ -95,6 +95,8 @@ class Struct(BaseModel):
         defer_build=True,
     )
     type_features: ClassVar[tuple[str, ...]] = ()
+    is_open: ClassVar[bool] = False
+    """Whether there may be members that the contract does not know."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_kwargs: Any) -> None:

@@ -1,0 +1,92 @@
+"""Commands that plug in and unplug devices, as far as a block layer cares."""
+
+from __future__ import annotations
+
+from qmpd.commands.devices import Names, Plugged, plug
+from qmpd.errors import DeviceNotFound, QmpError
+from qmpd.jobs import wording
+from qmpd.options.opts import is_identifier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from qmpd.block.node import Node
+    from qmpd.machine import Machine
+
+_PATH = "/machine/peripheral/"
+_GRACE_NS = 10_000_000
+"""How long after it was unplugged a device is told to be gone: readers may still be there."""
+
+
+def device_add(machine: Machine, arguments: dict[str, Any]) -> None:
+    """Plug in a device.
+
+    Raises:
+        QmpError: there is no such type or drive, or the id is taken.
+    """
+    name = arguments.get("id")
+    slots = machine.slots = machine.slots or Names()
+    if name is not None:
+        if not is_identifier(name):
+            raise QmpError("Parameter 'id' expects an identifier")
+        if name in slots.plugged:
+            raise QmpError(f"Duplicate device ID '{name}'")
+    plug(machine, slots, arguments)
+
+
+def device_del(machine: Machine, id: str) -> None:  # noqa: A002 - the argument's wire name
+    """Unplug a device; one on a PCI bus goes when the guest agrees, or at a reset.
+
+    Raises:
+        DeviceNotFound: there is none of that id.
+        QmpError: it is on its way out already.
+    """
+    slots = machine.slots or Names()
+    device = slots.plugged.get(id.removeprefix(_PATH))
+    if device is None:
+        raise DeviceNotFound(wording.device_not_found(id))
+    if device.leaving:
+        raise QmpError(f"Device {device.id} is already in the process of unplug")
+    if device.needs_guest:
+        device.leaving = True
+    else:
+        _remove(machine, slots, device)
+
+
+def system_reset(machine: Machine) -> None:
+    """Reset the guest, which lets go of devices that it was asked for."""
+    machine.emit("RESET", {"guest": False, "reason": "host-qmp-system-reset"})
+    slots = machine.slots
+    if slots is not None:
+        for device in [device for device in slots.plugged.values() if device.leaving]:
+            _remove(machine, slots, device)
+
+
+def _remove(machine: Machine, slots: Names, device: Plugged) -> None:
+    del slots.plugged[device.id]
+    path = _PATH + device.id
+    paths: list[dict[str, Any]] = [{"path": path, "device": device.id}]
+    if device.needs_guest:
+        paths.insert(0, {"path": path + "/virtio-backend"})
+    backend = machine.devices.get(device.backend)
+    node = backend.user.node if backend is not None else None
+    if backend is not None:
+        if node is not None:
+            machine.jobs.drain([node])  # requests of the device come to their end
+        if backend.drive and node is not None:
+            _cancel_jobs_on(machine, node)
+        machine.unplug(device.backend)
+
+    def tell() -> None:
+        for data in paths:
+            machine.emit("DEVICE_DELETED", data)
+
+    machine.scheduler.call_later(_GRACE_NS, tell)
+
+
+def _cancel_jobs_on(machine: Machine, node: Node) -> None:
+    """A drive goes with its device, and takes the jobs on its node along."""
+    for job in list(machine.jobs.jobs.values()):
+        if any(edge.child is node for edge in job.children.values()):
+            machine.dispatcher.later(lambda job=job: job.cancel(force=False))  # type: ignore[misc]

@@ -1,0 +1,188 @@
+"""device_add, device_del and what a reset does: nodes are in use just as long as devices are."""
+
+import pytest
+
+from qmpd.testing.oracle import (
+    MIB,
+    Program,
+    Step,
+    call,
+    compare,
+    image,
+    show_descriptors,
+    show_graph,
+    wait_event,
+    wait_progress,
+)
+
+pytestmark = pytest.mark.oracle
+
+LOOK = [
+    call("query-block"),
+    call("query-block-jobs"),
+    call("query-named-block-nodes"),
+    show_graph(),
+    show_descriptors(),
+]
+SCSI = ["-device", "virtio-scsi,id=bus"]
+DRIVE = [
+    "-drive",
+    "if=none,id=drive0,file={dir}/t,format=qcow2,node-name=top,backing.node-name=mid",
+    *SCSI,
+    *("-device", "scsi-hd,id=d,drive=drive0"),
+]
+_QUIET = 0.5
+
+
+def images(directory):
+    image(directory, "b", size=2 * MIB)
+    image(directory, "m", size=2 * MIB, backing=str(directory / "b"), writes=["write 512k 512k"])
+    image(directory, "t", size=2 * MIB, backing=str(directory / "m"), writes=["write 64k 64k"])
+
+
+def ask(name, **arguments):
+    """A request that may be refused."""
+    request = call(name, **arguments)
+
+    def run(server):
+        server.send(request)
+        return server.lines_until_reply()
+
+    return Step(str(request), run)
+
+
+def plug(driver, name, drive="n", **more):
+    return ask("device_add", driver=driver, id=name, drive=drive, **more)
+
+
+def gone(name):
+    return wait_event("DEVICE_DELETED", device=name)
+
+
+NODE = call("blockdev-add", driver="null-co", node_name="n")
+FREE = ask("blockdev-del", node_name="n")
+
+
+def check(script, *arguments):
+    compare(script, images, program=Program.SYSTEM, arguments=arguments)
+
+
+def test_a_disk_on_scsi_goes_at_once():
+    check(
+        [
+            NODE,
+            plug("scsi-hd", "d"),
+            *LOOK,
+            FREE,
+            call("device_del", id="d"),
+            gone("d"),
+            *LOOK,
+            ask("device_del", id="d"),
+            FREE,
+        ],
+        *SCSI,
+    )
+
+
+def test_a_disk_on_pci_waits_for_the_guest():
+    check(
+        [
+            NODE,
+            plug("virtio-blk-pci", "d"),
+            call("device_del", id="d"),
+            ask("device_del", id="d"),
+            FREE,
+            call("system_reset"),
+            gone("d"),
+            *LOOK,
+            FREE,
+        ]
+    )
+
+
+def test_refusals():
+    check(
+        [
+            NODE,
+            plug("scsi-hd", "d", "nope"),
+            plug("nonsense", "d"),
+            plug("scsi-hd", "bus"),
+            plug("scsi-hd", "1x"),
+            ask("device_add", driver="scsi-hd"),
+            ask("device_add", id="x"),
+            ask("device_add"),
+            plug("scsi-hd", "d"),
+            plug("scsi-hd", "d"),
+            plug("scsi-hd", "e"),
+            plug("scsi-hd", "e", share_rw=True),
+            plug("virtio-blk", "e"),
+            ask("device_del", id="nope"),
+            ask("device_del"),
+            call("device_del", id="/machine/peripheral/d"),
+            gone("d"),
+            plug("virtio-blk", "d"),
+            ask("device_add", driver="scsi-hd", drive="n"),
+            *LOOK,
+        ],
+        *SCSI,
+    )
+
+
+def test_two_readers_of_one_node():
+    check(
+        [
+            call("blockdev-add", driver="null-co", node_name="n", read_only=True),
+            call("object-add", qom_type="iothread", id="t"),
+            call("device_add", driver="virtio-scsi", id="s", iothread="t"),
+            plug("scsi-hd", "d"),
+            plug("scsi-hd", "e"),
+            call("device_del", id="e"),
+            gone("e"),
+            call("device_del", id="d"),
+            gone("d"),
+            plug("scsi-hd", "d"),
+            call("device_del", id="s"),
+            FREE,
+        ]
+    )
+
+
+def everything(server):
+    """All that is said until it has been quiet for a while; times are close together here."""
+    lines = []
+    while True:
+        try:
+            line = server.connection.read_line(_QUIET)
+        except TimeoutError:
+            return lines
+        lines.append(line)
+
+
+def test_a_drive_goes_with_its_disk():
+    check([call("device_del", id="d"), Step("everything", everything), *LOOK], *DRIVE)
+
+
+def test_a_job_on_a_drive_is_cancelled_with_its_disk():
+    check(
+        [
+            call("block-commit", device="drive0", top_node="mid", speed=1),
+            wait_progress("drive0", MIB),
+            call("device_del", id="d"),
+            Step("everything", everything),
+            *LOOK,
+        ],
+        *DRIVE,
+    )
+
+
+def test_a_job_that_is_ready_ends_well():
+    check(
+        [
+            call("block-commit", device="drive0"),
+            wait_event("BLOCK_JOB_READY"),
+            call("device_del", id="d"),
+            Step("everything", everything),
+            *LOOK,
+        ],
+        *DRIVE,
+    )
