@@ -264,7 +264,7 @@ class Machine:
 
     def _cancel_jobs(self) -> None:
         self.dispatcher.hold_reply()  # a job whose slice is on the worker ends a little later
-        self.jobs.cancel_all(self._ended)
+        self.jobs.cancel_all(self.graph.nodes.values(), self._ended)
 
     def _ended(self) -> None:
         self.dispatcher.release_reply()

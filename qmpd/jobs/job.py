@@ -227,6 +227,13 @@ class Job(Parent):
         self.pause_count -= 1
         self.enter()
 
+    def hold(self) -> None:
+        """A drained section begins that the job will not leave alive."""
+        if self.started and not self.done:
+            self.pause_count += 1
+            if not self.paused:
+                self.enter()
+
     def _alarm(self) -> None:
         self._timer = None
         self._wake()

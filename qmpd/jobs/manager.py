@@ -74,7 +74,8 @@ class JobManager:
         self._busy: set[Job] = set()
         self._waiting: list[Callable[[], None]] = []
         self._held: list[Callable[[], None]] = []
-        self._emptied: Callable[[], None] | None = None
+        self._ending: Callable[[], None] | None = None
+        """What to do when the last job has ended; set when the machine is told to quit."""
         self.closed = False
         self.levers: Levers | None = None
         self.die: Callable[[], None] | None = None
@@ -128,9 +129,8 @@ class JobManager:
         job.free()
         job.move(states.NULL)
         self.jobs.pop(job.id, None)
-        if self._emptied is not None and not self.jobs:
-            then, self._emptied = self._emptied, None
-            self.later(then)
+        if self._ending is not None:
+            self.later(self._end_next)
 
     def completed(self, job: Job) -> None:
         """The work of ``job`` has ended, well or not."""
@@ -264,20 +264,27 @@ class JobManager:
 
     def drain(self, nodes: Iterable[Node]) -> None:
         """A command has drained ``nodes`` and all above them: jobs there were interrupted."""
-        work = list(nodes)
-        seen = set(work)
-        found: dict[Job, None] = {}
-        while work:
-            for edge in work.pop().parents:
-                parent = edge.parent
-                if isinstance(parent, Node):
-                    if parent not in seen:
-                        seen.add(parent)
-                        work.append(parent)
-                elif parent.kind == "block-job":
-                    found[self.jobs[parent.label]] = None
-        for job in found:
+        for job in self._jobs_above(nodes):
             self.later(job.drain)
+
+    def _jobs_above(self, nodes: Iterable[Node]) -> Iterable[Job]:
+        """The jobs on ``nodes`` and all above them, node by node."""
+        seen = set()
+        found: dict[Job, None] = {}
+        for node in nodes:
+            work = [node]
+            while work:
+                here = work.pop()
+                if here in seen:
+                    continue
+                seen.add(here)
+                for edge in here.parents:
+                    parent = edge.parent
+                    if isinstance(parent, Node):
+                        work.append(parent)
+                    elif parent.kind == "block-job":
+                        found[self.jobs[parent.label]] = None
+        return found
 
     # --- the worker thread -------------------------------------------------------------
 
@@ -325,22 +332,36 @@ class JobManager:
 
     # --- the end -----------------------------------------------------------------------
 
-    def cancel_all(self, then: Callable[[], None]) -> None:
-        """Cancel every job by force; ``then`` is called when the last one has ended."""
+    def cancel_all(self, nodes: Iterable[Node], then: Callable[[], None]) -> None:
+        """Cancel every job by force; ``then`` is called when the last one has ended.
 
-        def cancel() -> None:
-            for job in list(self.jobs.values()):
+        First all of them stop, as ``nodes`` (all there are) are drained; then one after the
+        other goes on to its end, the newest first.
+        """
+
+        def begin() -> None:
+            for job in self._jobs_above(nodes):
+                job.hold()
+            for job in self.jobs.values():
                 job.auto_dismiss = True
-                if job.status == states.CONCLUDED:
-                    self.forget(job)
-                elif job.status != states.ABORTING:
-                    job.cancel(force=True)
-            if self.jobs:
-                self._emptied = then
-            else:
-                then()
+            self._ending = then
+            self._end_next()
 
-        self.when_quiet(cancel)
+        self.when_quiet(begin)
+
+    def _end_next(self) -> None:
+        then = self._ending
+        if then is None or self.closed:
+            return
+        if not self.jobs:
+            self._ending = None
+            then()
+            return
+        job = next(reversed(self.jobs.values()))
+        if job.status == states.CONCLUDED:
+            self.forget(job)
+        elif job.status != states.ABORTING:
+            job.cancel(force=True)
 
     def close(self) -> None:
         """Forget everything; results that still arrive go nowhere."""

@@ -10,6 +10,7 @@ from qmpd.testing.oracle import (
     call,
     chain,
     compare,
+    image,
     refused,
     show_descriptors,
     show_graph,
@@ -239,3 +240,14 @@ def test_base_that_cannot_grow(window):
         call("blockdev-add", driver="qcow2", node_name="f2", file=ABOVE, backing="f0"),
     ]
     compare([*nodes, commit(), GONE, *LOOK], lambda directory: chain(directory, "c0", "c1"))
+
+
+def test_cluster_that_the_disk_ends_in():
+    """Its rest is written, not left to the file system."""
+
+    def build(directory):
+        chain(directory, "c0", size=1073152, writes={"c0": ["write -P 1 64k 512"]})
+        image(directory, "c1", size=1058816, backing="c0", writes=["write -P 2 384k 665600"])
+
+    node = call("blockdev-add", driver="qcow2", node_name="f2", file=ABOVE)
+    compare([node, commit(), READY], build, layout=False)

@@ -156,7 +156,11 @@ class Image(Facts):
     def _writer(self) -> Writer:
         if self._known_writer is None:
             self._known_writer = Writer(
-                self._file, self._mapping, self._refcounts, self._before_link
+                self._file,
+                self._mapping,
+                self._refcounts,
+                self._before_link,
+                lambda: self.virtual_size,
             )
         return self._known_writer
 

@@ -34,11 +34,11 @@ _LARGEST_REQUEST = (1 << 31) - 512
 class Writer:
     """Turns guest writes into runs of host bytes, and links them when the data is there.
 
-    ``before_link`` is called before L2 entries change; it returns whether refcounts have to
+    ``virtual_size`` says where the guest's disk ends at present. ``before_link`` is called before L2 entries change; it returns whether refcounts have to
     be on disk before the entries (not so while the image is marked dirty).
     """
 
-    __slots__ = ("_before_link", "_file", "_mapping", "_refcounts", "_slice")
+    __slots__ = ("_before_link", "_file", "_mapping", "_refcounts", "_slice", "_virtual_size")
 
     def __init__(
         self,
@@ -46,11 +46,13 @@ class Writer:
         mapping: Mapping,
         refcounts: Refcounts,
         before_link: Callable[[], bool],
+        virtual_size: Callable[[], int],
     ) -> None:
         self._file = file
         self._mapping = mapping
         self._refcounts = refcounts
         self._before_link = before_link
+        self._virtual_size = virtual_size
         # QEMU looks at an L2 table in slices, and no allocation crosses their borders.
         self._slice = min(_LARGEST_SLICE, 1 << mapping.cluster_bits) // 8
 
@@ -239,7 +241,9 @@ class Writer:
             data = cow_read(guest, length)
             host = guest + shift
             # Beyond the end of the file there are zeros already: only the size has to follow.
-            if length > 512 and host >= self._file.size() and data == bytes(length):
+            # What lies beyond the end of the disk is written all the same (observed on QEMU 7.2).
+            inside = guest + length <= self._virtual_size()
+            if inside and length > 512 and host >= self._file.size() and data == bytes(length):
                 data, host = data[-512:], host + length - 512
             self._file.pwrite(host, data)
 
