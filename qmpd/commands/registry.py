@@ -75,6 +75,7 @@ _TABLE: dict[str, Command] = {
     "device_add": Command("hotplug", "device_add", changes_graph=True, whole=True),
     "device_del": Command("hotplug", "device_del", changes_graph=True),
     "system_reset": Command("hotplug", "system_reset", changes_graph=True),
+    "human-monitor-command": Command("human", "human_monitor_command", changes_graph=True),
     "object-add": Command("objects", "object_add", whole=True),
     "object-del": Command("objects", "object_del"),
     "blockdev-add": Command("blockdev", "blockdev_add", changes_graph=True, whole=True),

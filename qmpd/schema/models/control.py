@@ -338,6 +338,15 @@ class DeviceDeleted(Struct):
     """Its path."""
 
 
+class HumanMonitorCommand(Struct):
+    """A line for the human monitor."""
+
+    command_line: str
+    """The line; qmpd knows qemu-io, info, stop and cont."""
+    cpu_index: Opt[Int] = None
+    """The processor that is meant where it matters."""
+
+
 DEVICE_ADD = Command(
     "device_add", DeviceAdd, None, SYSTEM_ONLY, features=("json-cli", "json-cli-hotplug")
 )
@@ -352,4 +361,11 @@ MISC = (
     Command("query-name", None, NameInfo, SYSTEM_ONLY),
     Command("stop", None, None, SYSTEM_ONLY),
     Command("cont", None, None, SYSTEM_ONLY),
+    Command(
+        "human-monitor-command",
+        HumanMonitorCommand,
+        str,
+        SYSTEM_ONLY,
+        features=("savevm-monitor-nodes",),
+    ),
 )
