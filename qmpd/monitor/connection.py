@@ -115,7 +115,7 @@ class Connection:
                 self._reactor.remove_reader(self._read_fd)
 
     def _can_take(self) -> bool:
-        if not self.open or self._unsent > REPLY_BACKLOG:
+        if not self.open or self._unsent > REPLY_BACKLOG or self._dispatcher.machine.quitting:
             return False
         return not self._waiting or (self._session.oob_enabled and len(self._queue) < OOB_QUEUE)
 

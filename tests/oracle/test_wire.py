@@ -451,6 +451,20 @@ def failing_commit(server):
     )
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [b"@", b'{"execute": "query-version", "id": 2}\n', b'{"execute": "no-such"}', b"[]"],
+)
+def test_behind_quit_nothing_is_answered(server, rest):
+    """Neither requests nor mistakes, nor what was asked before in the same words."""
+    asked = b'{"execute": "query-version", "id": 1}\n'
+    assert ask(server, asked) == ask(server, asked)
+    assert ask(server, b'{"execute": "quit"}\n' + rest) == [b'{"return": {}}\r\n']
+    with pytest.raises((ServerGoneError, ConnectionResetError)):
+        server.read_line()
+    assert server.ended() == 0
+
+
 def test_quit_ends_the_server(server):
     """The daemon answers, closes the connection and leaves with status 0."""
     assert ask(server, b'{"execute": "quit"}') == [b'{"return": {}}\r\n']
