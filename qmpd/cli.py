@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -30,9 +31,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _end_on_signals()
         if words and words[0] in SUBCOMMANDS:
             return _subcommand(words)
+        if words and words[0].isidentifier() and _is_mistyped(words):
+            _say(f"there is no sub-command '{words[0]}'; there are {', '.join(SUBCOMMANDS)}")
+            return 1
         return _daemon(words)
     except KeyboardInterrupt:
         return 1
+
+
+def _is_mistyped(words: Sequence[str]) -> bool:
+    """Whether the first word was meant for a sub-command: it is no image, there are no options."""
+    from qmpd.options import known
+
+    names = [word.lstrip("-").partition("=")[0] for word in words if word.startswith("-")]
+    known_ones = [name for name in names if known.takes_argument(name) is not None]
+    return not known_ones and not os.path.exists(words[0])
 
 
 def _end_on_signals() -> None:

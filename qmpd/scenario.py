@@ -87,6 +87,10 @@ class ImageSpec:
             )
             for entry in get("data", [])
         ]
+        if self.cluster_size.bit_count() != 1 or not 512 <= self.cluster_size <= 2 << 20:
+            from qmpd.block.drivers.qcow2.wording import CREATE_CLUSTER_SIZE
+
+            raise ValueError(CREATE_CLUSTER_SIZE)
         if self.format not in ("qcow2", "raw"):
             raise QmpError(f"image '{path}': unknown format '{self.format}'")
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from qmpd.errors import QmpError
 from qmpd.machine import STORAGE_DAEMON, SYSTEM
+from qmpd.options.subcommand import Parser, UsageError
 from qmpd.replay.compare import without_drains
+from qmpd.replay.images import definitions
 from qmpd.replay.messages import REQUEST
 from qmpd.replay.player import Player, complain, in_order, without_unknown
 from qmpd.replay.printing import side_by_side
 from qmpd.replay.reading import read
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from qmpd.replay.messages import Message
@@ -36,17 +38,12 @@ class ReplayError(Exception):
     """Nothing could be played; the text is for people."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ReplayError(message)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run ``qmpd replay``; returns the exit status."""
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser().read(arguments)
         return asyncio.run(_run(options))
-    except ReplayError as error:
+    except (ReplayError, UsageError) as error:
         sys.stderr.write(f"{PROGRAM}: {error}\n")
     except QmpError as error:
         sys.stderr.write(f"{PROGRAM}: {error.desc}\n")
@@ -57,10 +54,8 @@ def main(arguments: Sequence[str]) -> int:
     return NOTHING
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog=PROGRAM, description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = Parser(PROGRAM, _ABOUT)
     parser.add_argument("file", metavar="FILE", help="what was recorded; - is standard input")
     parser.add_argument(
         "--command-line", metavar="FILE", help="a file with the command line, if FILE has none"
@@ -83,6 +78,8 @@ async def _run(options: argparse.Namespace) -> int:
     conversation = read(_load(options.file))
     if options.command_line is not None:
         other = read(_load(options.command_line))
+        if other.words is None:
+            raise ReplayError(f"{options.command_line}: no command line found")
         conversation.words, conversation.program = other.words, other.program
     theirs = without_drains(in_order(conversation.messages))
     program = options.program or conversation.program or SYSTEM
@@ -94,9 +91,15 @@ async def _run(options: argparse.Namespace) -> int:
         conversation, profile=options.profile, program=program, scenario=options.scenario
     )
     async with player:
+        if conversation.words is None and not definitions(conversation):
+            _warn("neither a command line nor a blockdev-add: there are no nodes")
         complain(player)
         ours = without_drains(await player.play(theirs))
     return _show(theirs, ours, options)
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"{PROGRAM}: warning: {text}\n")
 
 
 def _load(path: str) -> str:

@@ -36,15 +36,21 @@ def storage_for(conversation: Conversation, scenario: str | None = None) -> Memo
     specs = _Plan(definitions(conversation)).specs
     storage = MemoryStorage(AccessPolicy())
     if scenario is not None:
-        made = load(scenario).storage("memory")
-        if isinstance(made, MemoryStorage):
-            storage = made
+        storage = _scenario_storage(scenario) or storage
 
     def spring_up(path: str) -> None:
         make_image(storage, specs.get(path) or ImageSpec(path, {"format": "raw", "size": SIZE}))
 
     storage.on_demand = spring_up
     return storage
+
+
+def _scenario_storage(path: str) -> MemoryStorage | None:
+    try:
+        made = load(path).storage("memory")
+    except QmpError as error:
+        raise QmpError(f"{path}: {error.desc}") from error
+    return made if isinstance(made, MemoryStorage) else None
 
 
 def definitions(conversation: Conversation) -> list[dict[str, Any]]:

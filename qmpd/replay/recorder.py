@@ -8,7 +8,6 @@ JSON object.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import select
@@ -17,12 +16,14 @@ import socket
 import sys
 import time
 from contextlib import ExitStack
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any
 
+from qmpd.options.subcommand import USAGE, Parser, UsageError
 from qmpd.replay.messages import GONE, HANG_UP, REPLY, REQUEST, classify
 from qmpd.replay.splitting import Splitter
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 PROGRAM = "qmpd record"
@@ -38,37 +39,43 @@ class RecordError(Exception):
     """It cannot be recorded; the text is for people."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise RecordError(message)
-
-
 def main(arguments: Sequence[str]) -> int:
-    """Run ``qmpd record``; returns the exit status: 1, after one line, if it cannot be done."""
+    """Run ``qmpd record``; returns the exit status.
+
+    It is 1, after one line, if it cannot be done, and 2 if it was not asked properly.
+    """
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser().read(arguments)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with ExitStack() as stack:
             transcript = stack.enter_context(_create(options.output))
             listener = stack.enter_context(_listen(options.listen))
             stack.callback(os.unlink, options.listen)
+            _announce(options)
             Recorder(listener, options.connect, transcript).run()
-    except RecordError as error:
+    except (RecordError, UsageError) as error:
         sys.stderr.write(f"{PROGRAM}: {error}\n")
-        return 1
+        return USAGE if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         pass  # the way to end it
     return 0
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog=PROGRAM, description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = Parser(PROGRAM, _ABOUT)
     parser.add_argument("--listen", metavar="PATH", required=True, help="where clients connect")
     parser.add_argument("--connect", metavar="PATH", required=True, help="QEMU's monitor")
     parser.add_argument("--output", metavar="FILE", required=True, help="the transcript")
     return parser
+
+
+def _announce(options: argparse.Namespace) -> None:
+    """Tell that clients may come, and whether QEMU is there, which it need not be before them."""
+    lines = [f"listening on {options.listen}, writing to {options.output}; Ctrl-C ends it"]
+    if not os.path.exists(options.connect):
+        lines.append(f"warning: there is no {options.connect} yet")
+    for line in lines:
+        sys.stderr.write(f"{PROGRAM}: {line}\n")
 
 
 def _create(path: str) -> IO[str]:

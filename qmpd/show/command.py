@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from qmpd.options.subcommand import USAGE, Parser, UsageError
 from qmpd.show.client import Client, ShowError
 from qmpd.show.dot import dot
 from qmpd.show.model import has_lab, take
@@ -17,6 +17,7 @@ from qmpd.show.text import draw
 from qmpd.show.watch import watch
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from qmpd.show.model import Picture
@@ -28,19 +29,17 @@ Follows what happens until Ctrl-C. Needs a monitor of its own, since a monitor s
 client at a time; of a daemon with --lab it also shows how files are open and locked."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ShowError(message)
-
-
 def main(arguments: Sequence[str]) -> int:
-    """Run ``qmpd show``; returns the exit status: 1, after one line, if nothing can be shown."""
+    """Run ``qmpd show``; returns the exit status.
+
+    It is 1, after one line, if nothing can be shown, and 2 if it was not asked properly.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        _run(_parser().parse_args(arguments))
-    except ShowError as error:
+        _run(_parser().read(arguments))
+    except (ShowError, UsageError) as error:
         sys.stderr.write(f"{PROGRAM}: {error}\n")
-        return 1
+        return USAGE if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:  # as when piped to head; nobody is left to be told
@@ -52,10 +51,8 @@ def _terminate(number: int, _frame: object) -> NoReturn:
     raise SystemExit(128 + number)  # unwinds, which gives the terminal back
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog=PROGRAM, description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = Parser(PROGRAM, _ABOUT)
     parser.add_argument("socket", metavar="SOCKET", help="the Unix socket of a monitor")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--once", action="store_true", help="draw one picture and end")

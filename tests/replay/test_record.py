@@ -186,7 +186,7 @@ def test_it_ends_with_qemu(record, server, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "with a client"])
-def test_a_signal_ends_it_without_a_word(record, server, tmp_path, number, busy):
+def test_a_signal_ends_it_without_more_words(record, server, tmp_path, number, busy):
     with ExitStack() as stack:
         child, front, output = stack.enter_context(record(tmp_path / "monitor"))
         if busy:
@@ -197,17 +197,19 @@ def test_a_signal_ends_it_without_a_word(record, server, tmp_path, number, busy)
             until(lambda: lines(output))
         child.send_signal(number)
         _, said = child.communicate(timeout=SECONDS)
-        assert (child.returncode, said) == (0, "")
+        assert child.returncode == 0
+        assert said == (f"qmpd record: listening on {front}, writing to {output}; Ctrl-C ends it\n")
         assert not front.exists()
 
 
-def test_no_qemu_is_one_line(record, tmp_path):
+def test_no_qemu_is_told(record, tmp_path):
     with record(tmp_path / "none") as (child, front, _), connected(front):
         _, said = child.communicate(timeout=SECONDS)
         assert child.returncode == 1
-    assert said == (
-        f"qmpd record: cannot connect to {tmp_path / 'none'}: No such file or directory\n"
-    )
+    assert said.splitlines()[1:] == [
+        f"qmpd record: warning: there is no {tmp_path / 'none'} yet",
+        f"qmpd record: cannot connect to {tmp_path / 'none'}: No such file or directory",
+    ]
 
 
 def test_a_place_where_nobody_can_listen_is_one_line(tmp_path, capsys):
@@ -220,7 +222,7 @@ def test_a_place_where_nobody_can_listen_is_one_line(tmp_path, capsys):
 
 @pytest.mark.parametrize("words", [[], ["--listen", "x"], ["--nothing"]])
 def test_mistakes_are_one_line(capsys, words):
-    assert cli.main(["record", *words]) == 1
+    assert cli.main(["record", *words]) == 2
     said = capsys.readouterr().err
     assert said.startswith("qmpd record: ")
     assert said.count("\n") == 1

@@ -251,6 +251,32 @@ def test_a_text_without_conversation(replay):
     assert complaints.endswith("no conversation found\n")
 
 
+def test_without_any_definition_of_nodes(replay):
+    complaints = replay('-> {"execute": "query-jobs"}\n<- {"return": []}\n')[2]
+    assert complaints.endswith("neither a command line nor a blockdev-add: there are no nodes\n")
+
+
+def test_a_file_without_the_command_line(replay, tmp_path):
+    (tmp_path / "empty").write_text("Hello.\n")
+    status, output, complaints = replay(
+        talks.arrows(talks.WHOLE), "--command-line", str(tmp_path / "empty")
+    )
+    assert (status, output) == (2, "")
+    assert complaints == f"qmpd replay: {tmp_path / 'empty'}: no command line found\n"
+
+
+def test_a_scenario_that_makes_no_sense_is_named(replay, tmp_path):
+    (tmp_path / "s.toml").write_text("[default]\ncluster-size = 777\n")
+    status, _, complaints = replay(
+        talks.arrows(talks.WHOLE), "--scenario", str(tmp_path / "s.toml")
+    )
+    assert status == 2
+    assert complaints == (
+        f"qmpd replay: {tmp_path / 's.toml'}: default: "
+        "Cluster size must be a power of two between 512 and 2048k\n"
+    )
+
+
 @pytest.mark.parametrize(
     "words",
     [["/no/such/file"], [], ["--profile"], ["--width", "x", "f"]],

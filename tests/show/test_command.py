@@ -65,9 +65,9 @@ def test_a_daemon_without_a_lab_is_drawn_as_far_as_qmp_goes():
     assert "ACCESS" not in lines[1]
 
 
-def complaint(*words):
+def complaint(*words, status=1):
     result = show(*words)
-    assert result.returncode == 1
+    assert result.returncode == status
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
     return line
@@ -108,10 +108,19 @@ def test_somebody_who_does_not_speak_qmp(tmp_path):
 
 @pytest.mark.parametrize("words", [(), ("a.sock", "--what"), ("a.sock", "--dot", "--svg")])
 def test_wrong_options_are_one_line(words):
-    assert complaint(*words).startswith("qmpd show: ")
+    assert complaint(*words, status=2).startswith("qmpd show: ")
 
 
-def test_a_name_that_is_no_sub_command_is_an_option_error_of_the_daemon():
+def test_an_unknown_option_is_told_before_what_is_missing():
+    assert complaint("--frob", status=2) == (
+        "qmpd show: there is no option --frob; see qmpd show --help"
+    )
+
+
+def test_a_name_that_is_no_sub_command(capsys):
     from qmpd.cli import main
 
     assert main(["shows"]) == 1
+    assert capsys.readouterr().err == (
+        "qmpd: there is no sub-command 'shows'; there are record, replay, show\n"
+    )

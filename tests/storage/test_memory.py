@@ -165,7 +165,7 @@ def test_the_default_access_holds_for_images_on_demand(default, flags):
 
 def test_an_image_that_cannot_be_made_does_not_exist():
     """A description that makes no sense fails each time, not only the first."""
-    storage = Scenario({"on-demand": True, "default": {"cluster-size": 1000}}).storage("memory")
+    storage = Scenario({"on-demand": True, "default": {"backing": "x" * 2000}}).storage("memory")
     try:
         for _ in range(2):
             with pytest.raises(QmpError):
