@@ -7,7 +7,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from qmpd.options.argv import CommandLine
 
@@ -70,8 +70,7 @@ def _daemon(words: Sequence[str]) -> int:
     try:
         line = CommandLine(words, _say)
         if line.help or line.version:
-            print(_about(version=line.version))
-            return 0
+            return _written(PROGRAM, lambda: _tell(_about(version=line.version)))
         if line.listing is not None:
             from qmpd.listings import listing
 
@@ -87,14 +86,36 @@ def _daemon(words: Sequence[str]) -> int:
 def _subcommand(words: Sequence[str]) -> int:
     from importlib import import_module
 
-    status: int = import_module(SUBCOMMANDS[words[0]]).main(words[1:])
-    return status
+    main = import_module(SUBCOMMANDS[words[0]]).main
+    return _written(f"{PROGRAM} {words[0]}", lambda: main(words[1:]))
 
 
 def _say(text: str, hint: str = "") -> None:
     sys.stderr.write(f"{PROGRAM}: {text}\n")
     if hint:
         sys.stderr.write(f"{hint}\n")
+
+
+def _written(program: str, step: Callable[[], int]) -> int:
+    """The status of a step that writes to standard output; 1, after one line, if it cannot."""
+    try:
+        status = step()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as when piped to head
+        status = 0
+    except OSError as error:
+        sys.stderr.write(f"{program}: {error.strerror}\n")
+        status = 1
+    else:
+        return status
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is flushed at exit
+    return status
+
+
+def _tell(text: str) -> int:
+    print(text)
+    return 0
 
 
 def _about(*, version: bool) -> str:
