@@ -119,6 +119,7 @@ class Machine:
             self.levers = Levers(self.scheduler.wall)
         self.storage = storage or HostStorage(AccessPolicy())
         self.graph = Graph(self.storage, digits or _random_digits())
+        self.graph.no_aes = program == SYSTEM
         self.dispatcher = Dispatcher(self)
         self.jobs = JobManager(self.scheduler, self.emit, self.dispatcher.later)
         self.graph.tell = self._tell
@@ -138,6 +139,7 @@ class Machine:
         """By the backend's name, oldest first: a drive's, or the device's id or QOM path."""
         self.objects: dict[str, str] = {}
         """User-created objects: id to type."""
+        self.graph.secrets = self.objects
         self.on_quit: Callable[[], None] | None = None
         self.on_death: Callable[[], None] | None = None
         """Called after a sudden end; a process ends itself here."""

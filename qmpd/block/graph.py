@@ -11,7 +11,7 @@ from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
     from typing import Any
 
     from qmpd.block.options import Flags
@@ -42,6 +42,10 @@ class Graph:
         self.tell: Callable[[str, dict[str, Any]], None] = _tell_nobody
         """Passes an event on; may be called on the worker thread."""
         self.levers: Levers | None = None
+        self.secrets: Container[str] = ()
+        """Names that a definition may give as keys."""
+        self.no_aes = False
+        """Whether images encrypted with AES in the old way are refused."""
         self.static_auto_read_only = False
         """Whether auto-read-only is decided once and for all when a file is opened."""
         """What a test can do to I/O; None without a lab."""

@@ -183,7 +183,7 @@ class World:
         before = copy.deepcopy(given)
         self.machine.dispatcher.submit(request, lambda *answer: answers.append(answer))
         # Whoever sends the same again gets what was visited this time.
-        if request.visited is not None:
+        if request.visited is not None and self.machine.profile is None:
             assert request.visited == visit_arguments(command, before)
         return answers
 

@@ -1,15 +1,22 @@
 """blockdev-add and blockdev-del: names, children, inheritance, file names, texts."""
 
 import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from qmpd.testing.oracle import (
     MIB,
+    Program,
+    Server,
+    Side,
+    Step,
     call,
     chain,
     compare,
     image,
+    qemu_img,
     refused,
     show_descriptors,
     show_graph,
@@ -482,3 +489,46 @@ def test_null_device_of_the_greatest_size(server, driver):
     )
     server.execute("blockdev-add", driver=driver, node_name="n", size=largest)
     assert server.nodes()["n"]["image"]["virtual-size"] == largest
+
+
+def encrypted(directory):
+    secret = ("--object", "secret,id=k,data=123456")
+    for name, method in (("aes", "aes"), ("luks", "luks")):
+        options = f"encrypt.format={method},encrypt.key-secret=k"
+        qemu_img(directory, "create", "-f", "qcow2", *secret, "-o", options, name, "1M")
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("program", Program)
+def test_encrypted_images_without_a_key(program):
+    """What is refused before a key would be needed."""
+    attempts = [
+        (name, encrypt)
+        for name in ("aes", "luks")
+        for encrypt in ({}, {"format": "aes"}, {"format": "luks"}, {"key-secret": "nope"})
+    ]
+
+    def attempt(name, encrypt):
+        if "key-secret" in encrypt:
+            encrypt = encrypt | {"format": name}
+        node = {"driver": "qcow2", "node-name": "n", "file": {"driver": "file", "filename": name}}
+        request = call("blockdev-add") | {
+            "arguments": node | ({"encrypt": encrypt} if encrypt else {})
+        }
+
+        def run(server):
+            server.send(request)
+            return server.lines_until_reply()
+
+        return Step(str(request), run)
+
+    both = []
+    with TemporaryDirectory() as root:
+        for side in Side:
+            directory, control = Path(root) / side.value, Path(root) / f"{side.value}.ctl"
+            directory.mkdir()
+            control.mkdir()
+            encrypted(directory)
+            with Server(side, directory, control, program=program) as server:
+                both.append([attempt(*words).run(server) for words in attempts])
+    assert both[0] == both[1]

@@ -8,6 +8,7 @@ from qmpd.block import wording
 from qmpd.block.driver import DATA, UNALLOCATED, ZERO, Driver, Extent, WriteTargets, strerror, warn
 from qmpd.block.drivers.qcow2 import cacheopts, types
 from qmpd.block.drivers.qcow2.image import Image
+from qmpd.block.drivers.qcow2.parsing import Encryption
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
@@ -103,6 +104,12 @@ class Qcow2Driver(Driver):
                 _ChildFile(self.node),
                 writable=not self.node.flags.read_only,
                 lazy_refcounts=options.get("lazy-refcounts"),
+                encryption=Encryption(
+                    options.get("encrypt.format"),
+                    options.get("encrypt.key-secret"),
+                    secrets=self.graph.secrets,
+                    no_aes=self.graph.no_aes,
+                ),
             )
         except OSError as error:
             file = self._file.exact_filename()

@@ -18,6 +18,7 @@ from qmpd.block.drivers.qcow2.header import (
 from qmpd.block.drivers.qcow2.mapping import Mapping
 from qmpd.block.drivers.qcow2.parsing import (
     HEAD_SIZE,
+    Encryption,
     check_encryption,
     check_unsupported,
     parse,
@@ -107,6 +108,7 @@ class Image(Facts):
         *,
         writable: bool,
         lazy_refcounts: bool | None = None,
+        encryption: Encryption | None = None,
     ) -> Image:
         """Open the image in ``file``; raises ``QmpError`` with QEMU's text if it cannot be.
 
@@ -116,7 +118,8 @@ class Image(Facts):
         head = file.pread(0, HEAD_SIZE)
         header = parse(file, head, writable=writable)
         l1 = _read_table(file, header.l1_offset, header.l1_entries * 8, wording.L1_UNREADABLE)
-        check_encryption(header)
+        encryption = encryption or Encryption()
+        check_encryption(header, encryption)
         if lazy_refcounts and header.version < 3:
             raise QmpError(wording.LAZY_NEEDS_V3)
         table_size = header.refcount_table_clusters << header.cluster_bits
@@ -124,7 +127,7 @@ class Image(Facts):
             reason = "Input/output error"
             raise QmpError(wording.failed(wording.REFCOUNTS_UNREADABLE, reason))
         read_extensions(header, file, head)
-        check_unsupported(header)
+        check_unsupported(header, encryption)
         read_backing_name(header, file, head)
         mapping = Mapping(file, header, l1)
         image = cls(file, header, mapping, lazy_refcounts=lazy_refcounts)

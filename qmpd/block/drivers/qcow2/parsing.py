@@ -11,6 +11,7 @@ from qmpd.block.drivers.qcow2 import wording
 from qmpd.block.drivers.qcow2.header import (
     AUTOCLEAR_BITMAPS,
     AUTOCLEAR_DATA_FILE_RAW,
+    CRYPT_AES,
     CRYPT_LUKS,
     EXT_BACKING_FORMAT,
     EXT_BITMAPS,
@@ -40,7 +41,7 @@ from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from qmpd.block.drivers.qcow2.types import ByteFile
 
@@ -145,10 +146,35 @@ def _check_tables(header: Header) -> None:
         raise QmpError(wording.L1_TOO_SMALL)
 
 
-def check_encryption(header: Header) -> None:
+class Encryption:
+    """What is said about encryption from outside the image.
+
+    ``method`` and ``key`` are those of the definition; ``no_aes`` is the system emulator's,
+    ``secrets`` are the names of the keys that there are.
+    """
+
+    __slots__ = ("key", "method", "no_aes", "secrets")
+
+    def __init__(
+        self,
+        method: str | None = None,
+        key: str | None = None,
+        *,
+        secrets: Container[str] = (),
+        no_aes: bool = False,
+    ) -> None:
+        self.method = method
+        self.secrets = secrets
+        self.key = key
+        self.no_aes = no_aes
+
+
+def check_encryption(header: Header, encryption: Encryption) -> None:
     """Refuse encryption methods that QEMU does not know; raises ``QmpError``."""
     if header.crypt_method > CRYPT_LUKS:
         raise QmpError(wording.unsupported_encryption(header.crypt_method))
+    if header.crypt_method == CRYPT_AES and encryption.no_aes:
+        raise QmpError(wording.NO_AES)
 
 
 def read_extensions(header: Header, file: ByteFile, raw: bytes) -> None:
@@ -250,7 +276,7 @@ def _parse_bitmaps(header: Header, data: bytes) -> None:
     header.bitmaps = (count, size, offset)
 
 
-def check_unsupported(header: Header) -> None:
+def check_unsupported(header: Header, encryption: Encryption) -> None:
     """Refuse what comes after the extensions: external data files and encryption."""
     if header.incompatible & INCOMPAT_DATA_FILE:
         known = header.data_file is not None
@@ -262,4 +288,11 @@ def check_unsupported(header: Header) -> None:
     if header.crypt_method == CRYPT_LUKS and header.crypto is None:
         raise QmpError(wording.missing_crypto_header(header.crypt_method))
     if header.crypt_method:
-        raise QmpError(wording.ENCRYPTION_NEEDS_KEY)
+        method = "luks" if header.crypt_method == CRYPT_LUKS else "aes"
+        if encryption.method not in (None, method):
+            raise QmpError(wording.other_encryption(method, str(encryption.method)))
+        if encryption.key is None:
+            raise QmpError(wording.ENCRYPTION_NEEDS_KEY)
+        if encryption.key not in encryption.secrets:
+            raise QmpError(wording.no_secret(encryption.key))
+        raise QmpError(wording.NO_DECRYPTION)

@@ -17,6 +17,8 @@ REFCOUNTS_UNREADABLE = "Could not initialize refcount handling"
 L1_TOO_SMALL = "L1 table is too small"
 EXTENSION_TOO_LARGE = "Header extension too large"
 CRYPTO_EXTENSION_UNEXPECTED = "CRYPTO header extension only expected with LUKS encryption method"
+NO_AES = "Use of AES-CBC encrypted qcow2 images is no longer supported in system emulators"
+NO_DECRYPTION = "qmpd does not have encryption; the image cannot be read"
 ENCRYPTION_NEEDS_KEY = "Parameter 'encrypt.key-secret' is required for cipher"
 BITMAPS_EXTENSION_LENGTH = "bitmaps_ext: Invalid extension length"
 BITMAPS_RESERVED = "bitmaps_ext: Reserved field is not zero"
@@ -232,3 +234,13 @@ def bad_entry_size(least: int, most: int) -> str:
 def not_encrypted(kind: str) -> str:
     """Options speak of encryption, the header does not."""
     return f"No encryption in image header, but options specified format '{kind}'"
+
+
+def other_encryption(image: str, wanted: str) -> str:
+    """The definition and the header name different methods."""
+    return f"Header reported '{image}' encryption format but options specify '{wanted}'"
+
+
+def no_secret(name: str) -> str:
+    """There is no key of that name."""
+    return f"No secret with id '{name}'"
