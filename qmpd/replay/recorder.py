@@ -48,9 +48,9 @@ def main(arguments: Sequence[str]) -> int:
         options = _parser().read(arguments)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with ExitStack() as stack:
+            transcript = stack.enter_context(_create(options.output))
             listener = stack.enter_context(_listen(options.listen))
             stack.callback(os.unlink, options.listen)
-            transcript = stack.enter_context(_create(options.output))
             _announce(options)
             Recorder(listener, options.connect, transcript).run()
     except (RecordError, UsageError) as error:
