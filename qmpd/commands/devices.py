@@ -67,7 +67,7 @@ _KINDS = {
     ),
 }
 _PCI = ("virtio-blk", "virtio-scsi", "nvme")
-_NEEDS_DRIVE = ("virtio-blk", "virtio-blk-pci", "scsi-hd", "ide-hd", "nvme", "usb-storage")
+_NEEDS_DRIVE = ("virtio-blk", "virtio-blk-pci", "scsi-hd", "ide-hd", "usb-storage")
 _BUSES = ("virtio-scsi", "virtio-scsi-pci", "usb-ehci", "ahci")
 
 
