@@ -42,8 +42,9 @@ def images(directory):
     image(directory, "r", size=MIB, fmt="raw")
 
 
-def check(script, *words):
-    compare(script, images, program=Program.SYSTEM, arguments=["-drive", *words])
+def check(script, *words, layout=True):
+    arguments = ["-drive", *words]
+    compare(script, images, program=Program.SYSTEM, arguments=arguments, layout=layout)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,7 @@ def test_commit(layers, device):
         ],
         CHAIN,
         *device,
+        layout=not active,
     )
 
 

@@ -63,8 +63,8 @@ NODE = call("blockdev-add", driver="null-co", node_name="n")
 FREE = ask("blockdev-del", node_name="n")
 
 
-def check(script, *arguments):
-    compare(script, images, program=Program.SYSTEM, arguments=arguments)
+def check(script, *arguments, layout=True):
+    compare(script, images, program=Program.SYSTEM, arguments=arguments, layout=layout)
 
 
 def test_a_disk_on_scsi_goes_at_once():
@@ -185,4 +185,5 @@ def test_a_job_that_is_ready_ends_well():
             *LOOK,
         ],
         *DRIVE,
+        layout=False,
     )

@@ -159,6 +159,7 @@ def test_under_a_running_commit_of_the_active_layer():
             *LOOK,
         ],
         images,
+        layout=False,  # the original copies in parallel
     )
 
 
