@@ -121,7 +121,9 @@ class Machine:
         self.graph = Graph(self.storage, digits or _random_digits())
         self.graph.no_aes = program == SYSTEM
         self.dispatcher = Dispatcher(self)
-        self.jobs = JobManager(self.scheduler, self.emit, self.dispatcher.later)
+        self.jobs = JobManager(
+            self.scheduler, self.emit, self.dispatcher.later, self.dispatcher.afterwards
+        )
         self.graph.tell = self._tell
         self.graph.levers = self.jobs.levers = self.levers
         self.jobs.die = self.die

@@ -46,6 +46,7 @@ class Dispatcher:
         self._running = False
         self._queue: list[tuple[Request, Done]] = []
         self._later: list[Callable[[], None]] = []
+        self._afterwards: list[Callable[[], None]] = []
         self._drain_scheduled = False
         self._held: Callable[[], None] | None = None
         self._holding = False
@@ -115,10 +116,7 @@ class Dispatcher:
         if self._holding:
             self._held = lambda: self._end(done, value, failure)
             return
-        self._running = False
-        done(value, failure)
-        if self._queue:
-            self._next()
+        self._end(done, value, failure)
 
     def _as_of_old(
         self, request: Request, value: Any, failure: QmpError | None, done: Done
@@ -152,15 +150,19 @@ class Dispatcher:
             held()
 
     def _end(self, done: Done, value: Any, failure: QmpError | None) -> None:
+        done(value, failure)  # still running: what the client sends next has to wait
+        if self._afterwards or self._later:
+            self._follow_up()
         self._running = False
-        done(value, failure)
-        self._next()
+        if self._queue:
+            self._next()
 
     def _end_early(self, done: Done, value: Any, failure: QmpError | None) -> None:
         """Reply before what the command has set off, as QEMU did before 7.2.9."""
         done(value, failure)  # still running: what the client sends next has to wait
         self.drain()
         self._running = False
+        self._follow_up()
         self._next()
 
     def _next(self) -> None:
@@ -176,6 +178,20 @@ class Dispatcher:
         if (self._holding or not self._running) and not self._drain_scheduled:
             self._drain_scheduled = True
             self.machine.scheduler.call_soon(self.drain)
+
+    def afterwards(self, action: Callable[[], None]) -> None:
+        """Do ``action`` behind the reply to the present command; soon if none is due."""
+        if self._running and not self._holding:
+            self._afterwards.append(action)
+        else:
+            self.machine.scheduler.call_soon(action)
+
+    def _follow_up(self) -> None:
+        while self._afterwards or self._later:
+            actions, self._afterwards = self._afterwards, []
+            for action in actions:
+                action()
+            self.drain()
 
     def drain(self) -> None:
         """Do everything that was put off, and what that puts off."""

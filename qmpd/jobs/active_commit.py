@@ -18,7 +18,7 @@ from qmpd.block.reopen import set_read_only
 from qmpd.errors import QmpError
 from qmpd.jobs import states
 from qmpd.jobs.blockjob import CHUNK, BlockJob, Copied, unallocated
-from qmpd.jobs.job import WAIT, Sleep, Wait, Work
+from qmpd.jobs.job import AFTERWARDS, WAIT, Sleep, Wait, Work
 from qmpd.jobs.mirroring import copy_piece, find_dirty, granularity
 
 TYPE_CHECKING = False
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from qmpd.block.node import Node, User
     from qmpd.jobs.job import Run
     from qmpd.jobs.manager import JobManager
-
-
-def _nothing() -> None:
-    pass
 
 
 BUFFER = 16 << 20
@@ -134,8 +130,7 @@ class ActiveCommitJob(BlockJob):
     def run(self) -> Run:
         """Find what to copy, copy it, get ready, and wait."""
         yield from self._mirror(self.source.driver.length())
-        # A cancellation by force, too, waits for what is under way: its reply comes first.
-        yield Work(_nothing if self.must_end() or self.code else self.base.driver.flush)
+        yield AFTERWARDS  # observed: whatever ended it, the reply to that comes first
         self._drained = True
         self.pause_count += 1
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qmpd.block.node import Node
     from qmpd.jobs.manager import JobManager, Timer
 
-    Run = Generator["Sleep | Work | Wait", Any, None]
+    Run = Generator["Sleep | Work | Afterwards | Wait", Any, None]
 
 
 class Sleep:
@@ -46,12 +46,19 @@ class Work:
         self.function = function
 
 
+class Afterwards:
+    """Go on when the command that is being executed has been answered, or soon."""
+
+    __slots__ = ()
+
+
 class Wait:
     """Go on when entered."""
 
     __slots__ = ()
 
 
+AFTERWARDS = Afterwards()
 WAIT = Wait()
 
 
@@ -180,13 +187,17 @@ class Job(Parent):
     def _resume(self, value: Any, error: BaseException | None = None) -> None:
         """Run until the work waits for something that is not there yet."""
         wants = self._advance(value, error)
-        while wants is not None and self.force_cancelled and not isinstance(wants, Work):
+        lasting = (Work, Afterwards)
+        while wants is not None and self.force_cancelled and not isinstance(wants, lasting):
             wants = self._advance(None)
         if wants is None:
             return
         if isinstance(wants, Work):
             self.busy = True
             self.manager.submit(self, wants.function)
+        elif isinstance(wants, Afterwards):
+            self.busy = True
+            self.manager.afterwards(lambda: self.work_done(None, None))
         elif self.pause_count > 0:
             self._wake()
         elif isinstance(wants, Sleep):
@@ -198,7 +209,7 @@ class Job(Parent):
 
     def _advance(
         self, value: Any, error: BaseException | None = None
-    ) -> Sleep | Work | Wait | None:
+    ) -> Sleep | Work | Afterwards | Wait | None:
         """Take the work one step further; None when it has ended, well or not."""
         run = self._run
         if run is None:

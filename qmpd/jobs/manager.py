@@ -64,11 +64,14 @@ class JobManager:
         scheduler: Scheduler,
         emit: Callable[[str, dict[str, Any]], None],
         later: Callable[[Callable[[], None]], None],
+        afterwards: Callable[[Callable[[], None]], None],
     ) -> None:
         self.scheduler = scheduler
         self.emit = emit
         self.later = later
         """Run an action after the present command, before its reply."""
+        self.afterwards = afterwards
+        """Run an action behind the reply of the present command, before the next one."""
         self.jobs: dict[str, Job] = {}
         """By id, oldest first."""
         self._busy: set[Job] = set()

@@ -31,7 +31,9 @@ class Worker(Job):
 def shop():
     loop = Stepped()
     log = []
-    manager = JobManager(loop, lambda name, data: log.append((name, data)), loop.call_soon)
+    manager = JobManager(
+        loop, lambda name, data: log.append((name, data)), loop.call_soon, loop.call_soon
+    )
     return loop, manager, log
 
 

@@ -4,6 +4,8 @@ A state is held by speed=1 (one chunk of 512 KiB, then hours of sleep), by a pau
 auto-finalize=false or by auto-dismiss=false.
 """
 
+import json
+
 import pytest
 
 from qmpd.testing.oracle import (
@@ -359,3 +361,12 @@ def test_job_survives_its_client(state):
     end = {"concluded": "job-dismiss"}.get(state, "job-cancel")
     then = [GONE] if state == "ready" else []
     run(*STATES[state], reconnect(), *LOOK, call(end, id="j"), *then, *LOOK)
+
+
+@pytest.mark.parametrize("end", ["job-complete", "job-cancel", "block-job-cancel"])
+def test_mirror_ends_before_the_next_request(end):
+    """Also when that came in the same piece."""
+    name = "device" if end.startswith("block") else "id"
+    requests = [call(end, **{name: "j"}), call("query-jobs"), call("query-block-jobs")]
+    data = b"".join(json.dumps(request).encode() for request in requests)
+    run(*READY, raw(data, 3))
