@@ -6,12 +6,16 @@ described in part, and what is left out is guessed from the file.
 
 from __future__ import annotations
 
+from sys import stderr
+
 from qmpd.block import permissions as p
-from qmpd.block.driver import driver_class, warn
+from qmpd.block import wording
+from qmpd.block.driver import driver_class
 from qmpd.block.node import User
 from qmpd.block.opening import Partial, definition_of, nest, open_node, probe
 from qmpd.block.transaction import Transaction
 from qmpd.errors import QmpError
+from qmpd.options.errors import OptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +104,10 @@ def open_drive(machine: Machine, names: Names, bays: Bays, given: Opts) -> None:
         if interface in _ON_BOARD:
             from qmpd.commands.devices import plug
 
-            plug(machine, names, {**properties, "path": bays.on_board()})
+            try:
+                plug(machine, names, {**properties, "path": bays.on_board()})
+            except QmpError as error:
+                raise OptionError(error.desc) from error  # by then nobody knows which option
         else:
             bays.devices.append(properties)
 
@@ -135,9 +142,7 @@ def _take_rest(options: dict[str, str]) -> None:
     if aio not in {"threads", "native", "io_uring"}:
         raise QmpError("invalid aio option")
     if aio == "native" and options.get("cache.direct") not in _ON:
-        from qmpd.block.wording import AIO_NATIVE_NEEDS_DIRECT
-
-        raise QmpError(AIO_NATIVE_NEEDS_DIRECT)
+        raise QmpError(wording.AIO_NATIVE_NEEDS_DIRECT)
     for name in list(options):
         if (name in _LACKING or name.startswith(_LIMITS)) and options.pop(name) not in ("off", "0"):
             raise QmpError(f"qmpd does not have {name} for drives")
@@ -149,29 +154,24 @@ def _open(
     graph = machine.graph
     if read_only:
         options["read-only"] = "on"
-    if not filename and not options.keys() - {"cache.direct", "cache.no-flush", "read-only"}:
+    detect_zeroes = options.pop("detect-zeroes", "off")
+    if detect_zeroes not in {"off", "on", "unmap"}:
+        raise QmpError(f"invalid parameter value: {detect_zeroes}")
+    if not filename and not options.keys() - {"read-only"}:
         machine.add_drive(user, None, 0, 0)
         return
-    for name, value in (("read-only", "off"), ("auto-read-only", "on")):
-        options.setdefault(name, value)
-    if "discard" in options:
-        options["discard"] = _choice(_DISCARD, options["discard"], "Invalid discard option")
-    if "detect-zeroes" in options:
-        wanted = options["detect-zeroes"]
-        _choice(
-            dict.fromkeys(("off", "on", "unmap"), ""), wanted, f"invalid parameter value: {wanted}"
-        )
-    definition = Partial(_with_file(nest(options), filename))
-    if isinstance(definition.get("file"), dict):
-        definition["file"].setdefault("driver", "file")
+    definition = _definition(options, filename)
     guessed = "driver" not in definition
     if guessed:
         definition["driver"] = probe(graph, definition)
     driver_class(definition["driver"])
     node = open_node(graph, definition.complete({}))
+    node.flags.detect_zeroes = detect_zeroes  # unlike a definition's it stands by itself
     if guessed and node.driver.name == "raw":
         name = definition["file"]["filename"]
-        warn(f"WARNING: Image format was not specified for '{name}' and probing guessed raw.")
+        stderr.write(
+            f"WARNING: Image format was not specified for '{name}' and probing guessed raw.\n"
+        )
     try:
         with Transaction() as tx:
             machine.add_drive(user, node, p.CONSISTENT_READ, p.ALL, tx)
@@ -180,21 +180,37 @@ def _open(
         raise
 
 
+def _definition(options: dict[str, str], filename: str) -> Partial:
+    for name, value in (("read-only", "off"), ("auto-read-only", "on")):
+        options.setdefault(name, value)
+    if "discard" in options:
+        options["discard"] = _choice(_DISCARD, options["discard"], "Invalid discard option")
+    definition = Partial(_with_file(nest(options), filename))
+    file = definition.get("file")
+    if isinstance(file, dict):
+        if "driver" not in file and "filename" not in file:
+            raise QmpError(wording.NO_DRIVER_NOR_FILE)
+        file.setdefault("driver", "file")
+        if file["driver"] == "file" and "filename" not in file:
+            raise QmpError(wording.needs_filename("file"))
+    return definition
+
+
 def _with_file(tree: dict[str, Any], filename: str) -> dict[str, Any]:
     """Put the file's name where the driver looks for it."""
-    if not filename:
-        if "driver" not in tree and "file" not in tree:
-            raise QmpError("Must specify either driver or file")
+    found = definition_of(filename) if filename else {}
+    if "driver" not in tree and "file" not in tree and not found:
+        raise QmpError(wording.NO_DRIVER_NOR_FILE)
+    if not found:
         return tree
-    found = definition_of(filename)
     driver = tree.get("driver")
     if driver is not None and driver_class(driver).is_protocol:
-        return {**found["file"], **tree}
+        return {**found.get("file", {}), **tree}
     file = tree.get("file")
     if isinstance(file, dict):
-        if "filename" in file:
+        if "filename" in file and "filename" in found.get("file", {}):
             raise QmpError("Can't specify 'file' and 'filename' options at the same time")
-        found["file"] = {**found["file"], **file}
+        found["file"] = {**found.get("file", {}), **file}
     return {**tree, **found}
 
 

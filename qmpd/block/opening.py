@@ -47,6 +47,8 @@ class Partial(dict):  # type: ignore[type-arg]
         except QmpError as error:
             raise _unsupported(given, error) from None
         if backing is not None:
+            if not driver_class(definition["driver"]).supports_backing:
+                raise QmpError(wording.NO_BACKING_FILES)
             definition["backing"] = Partial(backing) if isinstance(backing, dict) else backing
         return definition
 
@@ -347,7 +349,10 @@ def definition_of(name: str) -> dict[str, Any]:
     if name.startswith("json:"):
         from qmpd.protocol.parser import parse_string
 
-        value = parse_string(name[5:])
+        try:
+            value = parse_string(name[5:])
+        except QmpError as error:
+            raise QmpError(wording.bad_json_name(error.desc)) from None
         if not isinstance(value, dict):
             raise QmpError("Invalid JSON object given")
         return nest(value)

@@ -36,7 +36,14 @@ def invalid_node_name(name: str) -> str:
     return f"Invalid node-name: '{name}'"
 
 
+NO_BACKING_FILES = "Driver doesn't support backing files"
+NO_DRIVER_NOR_FILE = "Must specify either driver or file"
 NO_FILE = 'A block device must be specified for "file"'
+
+
+def bad_json_name(reason: str) -> str:
+    """A ``json:`` name that does not parse."""
+    return f"Could not parse the JSON options: {reason}"
 
 
 def name_of_a_drive(name: str) -> str:
