@@ -227,6 +227,11 @@ def inconsistent_key(key: str) -> str:
     return f"Parameters '{key.rpartition('.')[0]}.*' used inconsistently"
 
 
+def raw_negative(name: str) -> str:
+    """The raw window begins, or is long, as nothing can."""
+    return f"Parameter '{name}' expects a non-negative number below 2^64"
+
+
 def raw_offset_too_big(offset: int, size: int) -> str:
     """The raw window starts beyond the end of its file."""
     return f"Offset ({offset}) cannot be greater than size of the containing file ({size})"

@@ -538,3 +538,23 @@ def test_encrypted_images_without_a_key(program):
             with Server(side, directory, control, program=program) as server:
                 both.append([attempt(*words).run(server) for words in attempts])
     assert both[0] == both[1]
+
+
+@pytest.mark.parametrize(
+    ("window", "name"),
+    [
+        ({"size": -512}, "size"),
+        ({"size": -(1 << 63)}, "size"),
+        ({"offset": -1}, "offset"),
+        ({"offset": -512, "size": -512}, "offset"),
+        ({"offset": 1 << 62, "size": -1}, "size"),
+    ],
+)
+def test_raw_window_of_negative_numbers(server, window, name):
+    """That is seen before whether the window fits, at a reopen, too."""
+    null(server, "n")
+    definition = {"driver": "raw", "node-name": "r", "file": "n"}
+    refusal = f"Parameter '{name}' expects a non-negative number below 2^64"
+    assert server.refusal("blockdev-add", **definition, **window) == refusal
+    server.execute("blockdev-add", **definition)
+    assert server.refusal("blockdev-reopen", options=[{**definition, **window}]) == refusal

@@ -42,6 +42,9 @@ class RawDriver(Driver):
         self._offset, self._size = self._window(options)
 
     def _window(self, options: dict[str, Any]) -> tuple[int, int]:
+        for name in ("offset", "size"):
+            if int(options.get(name, 0)) < 0:
+                raise QmpError(wording.raw_negative(name))
         real = self._file.driver.length()
         offset, size = int(options.get("offset", 0)), options.get("size")
         if offset > real:
