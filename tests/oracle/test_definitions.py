@@ -558,3 +558,26 @@ def test_raw_window_of_negative_numbers(server, window, name):
     assert server.refusal("blockdev-add", **definition, **window) == refusal
     server.execute("blockdev-add", **definition)
     assert server.refusal("blockdev-reopen", options=[{**definition, **window}]) == refusal
+
+
+CACHES = ("cache-size", "l2-cache-size", "l2-cache-entry-size", "refcount-cache-size")
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        *(({name: -1}, name) for name in CACHES),
+        (dict.fromkeys(CACHES, -512), "refcount-cache-size"),
+        ({"cache-clean-interval": -1}, ""),
+        ({"cache-clean-interval": -1, "cache-size": -1}, "cache-size"),
+    ],
+)
+def test_caches_of_negative_size(server, options, name):
+    image(server.dir, "img")
+    file = {"driver": "file", "filename": "img"}
+    refusal = server.refusal("blockdev-add", driver="qcow2", node_name="q", file=file, **options)
+    assert refusal == (
+        f"Parameter '{name}' expects a non-negative number below 2^64"
+        if name
+        else "Cache clean interval too big"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qmpd.block.drivers.qcow2 import wording
 from qmpd.errors import QmpError
+from qmpd.protocol.encoder import hash_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 DEFAULT_L2_CACHE = 32 << 20
 MIN_ENTRY = 512
 MIN_REFCOUNT_TABLES, MIN_L2_TABLES = 4, 2
+_SIZES = ("cache-size", "l2-cache-size", "l2-cache-entry-size", "refcount-cache-size")
 INT_MAX, UINT_MAX = (1 << 31) - 1, (1 << 32) - 1
 
 
@@ -23,6 +25,7 @@ def check(options: dict[str, Any], cluster_size: int, virtual_size: int) -> None
     Raises:
         QmpError: the options contradict each other or are out of range.
     """
+    _refuse_negative(options)
     entry_size = options.get("l2-cache-entry-size", cluster_size)
     needed = -(-virtual_size // cluster_size) * 8
     l2_max = -(-needed // cluster_size) * cluster_size
@@ -33,10 +36,16 @@ def check(options: dict[str, Any], cluster_size: int, virtual_size: int) -> None
         raise QmpError(wording.L2_CACHE_TOO_BIG)
     if max(refcount_size // cluster_size, MIN_REFCOUNT_TABLES) > INT_MAX:
         raise QmpError(wording.REFCOUNT_CACHE_TOO_BIG)
-    if options.get("cache-clean-interval", 0) > UINT_MAX:
+    if not 0 <= options.get("cache-clean-interval", 0) <= UINT_MAX:
         raise QmpError(wording.CLEAN_INTERVAL_TOO_BIG)
     if "encrypt.format" in options:
         raise QmpError(wording.not_encrypted(options["encrypt.format"]))
+
+
+def _refuse_negative(options: dict[str, Any]) -> None:
+    negative = [name for name in _SIZES if options.get(name, 0) < 0]
+    if negative:
+        raise QmpError(wording.negative_size(hash_order(negative)[0]))
 
 
 def _split(options: dict[str, Any], l2_max: int, refcount_min: int) -> tuple[int, int]:
