@@ -19,7 +19,7 @@ from qmpd.errors import QmpError
 from qmpd.jobs import states
 from qmpd.jobs.blockjob import CHUNK, BlockJob, Copied, unallocated
 from qmpd.jobs.job import AFTERWARDS, WAIT, Sleep, Wait, Work
-from qmpd.jobs.mirroring import copy_piece, find_dirty, granularity
+from qmpd.jobs.mirroring import add_run, copy_piece, find_dirty, granularity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,45 +163,62 @@ class ActiveCommitJob(BlockJob):
         )
         bitmap.count = self.total = sum(end - start for start, end in dirty)
         yield Sleep(0)
-        for start, end in dirty:
-            offset = start
-            while offset < end and not self.must_end():
-                stop = min(end, offset + (CHUNK if self.manager.stepwise else BUFFER))
-                self.total = self.current + bitmap.count
-                delay = yield from self._copy_run(bitmap, offset, stop, size)
-                if self.code:
-                    return
-                offset = stop
-                # Only after a whole run, and even after the last one (observed on QEMU 7.2).
-                yield Sleep(delay)
-        if not self.must_end():
-            self.total = self.current
+        while dirty:
+            again: list[tuple[int, int]] = []
+            for start, end in dirty:
+                offset = start
+                while offset < end and not self.must_end():
+                    stop = min(end, offset + (CHUNK if self.manager.stepwise else BUFFER))
+                    self.total = self.current + bitmap.count
+                    delay = yield from self._copy_run(bitmap, offset, stop, size, again)
+                    if self.code:
+                        return
+                    offset = stop
+                    # Only after a whole run, and even after the last one (observed on QEMU 7.2).
+                    yield Sleep(delay)
+            if self.must_end():
+                return
+            dirty = again
+        self.total = self.current
 
     def _copy_run(
-        self, bitmap: DirtyBitmap, offset: int, end: int, size: int
+        self,
+        bitmap: DirtyBitmap,
+        offset: int,
+        end: int,
+        size: int,
+        again: list[tuple[int, int]],
     ) -> Generator[Sleep | Work | Wait, Any, int]:
-        """Copy a contiguous dirty run; returns how long the rate limit makes the job sleep."""
-        delay = 0
+        """Copy a contiguous dirty run; returns how long the rate limit makes the job sleep.
+
+        The original copies all pieces of a run at once, so one that fails does not stop the
+        others; it goes to ``again``, and every failure is told.
+        """
+        delay, careful = 0, False
         free = self.base.flags.unmap and self.base.driver.frees_zeroes
         while offset < end and not self.must_end():
-            result: Copied = yield Work(self._copy(offset, end, bitmap.granularity))
+            result: Copied = yield Work(
+                self._copy(offset, end, bitmap.granularity, careful=careful)
+            )
+            if result.error and not careful:
+                careful = True
+                continue
+            offset += result.size
+            done = result.size - max(offset - size, 0)
             if result.error:
                 if self.error_action(result.operation, result.error) == "report":
                     self.fail(result.error)
-                    break
-                yield Sleep(0)
-                continue
-            offset += result.size
-            bitmap.count -= result.size
-            done = result.size - max(offset - size, 0)
-            self.current += done
-            self.graph.generation += 1
+                add_run(again, offset - result.size, offset)
+            else:
+                bitmap.count -= result.size
+                self.current += done
+                self.graph.generation += 1
             cost = done if result.copied or not free else 0
             delay = self.rate.delay(self.manager.scheduler.now(), cost)
         return delay
 
-    def _copy(self, offset: int, end: int, granule: int) -> Callable[[], Copied]:
-        return lambda: copy_piece(self.source, self.base, offset, end, granule)
+    def _copy(self, offset: int, end: int, granule: int, *, careful: bool) -> Callable[[], Copied]:
+        return lambda: copy_piece(self.source, self.base, offset, end, granule, careful=careful)
 
     def _become_ready(self) -> None:
         self.move(states.READY)

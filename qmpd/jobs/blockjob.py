@@ -248,9 +248,9 @@ def _read(layer: Node, extent: Extent, offset: int, size: int) -> bytes:
         raise ReadError(error.errno, error.strerror) from error
 
 
-def failed(operation: str, error: OSError) -> Copied:
-    """A step that copied nothing."""
-    result = Copied(0, copied=True)
+def failed(operation: str, error: OSError, size: int = 0) -> Copied:
+    """A step that copied nothing; ``size`` is what it would have copied."""
+    result = Copied(size, copied=True)
     result.operation = operation
     result.error = as_errno(error)
     return result

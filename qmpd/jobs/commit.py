@@ -129,13 +129,16 @@ class CommitJob(BlockJob):
                 self.fail(errno.ENOTSUP)
                 return
             yield Work(lambda: self.base.driver.truncate(self.total))
-        offset, delay, copied = 0, 0, False
+        yield from self._copy_all()
+
+    def _copy_all(self) -> Run:
+        offset, delay, copied, careful = 0, 0, False, False
         while offset < self.total:
             yield Sleep(delay)
             if self.must_end():
                 return
             left = self.total - offset
-            small = self._small_steps
+            small = careful or self._small_steps
             left = min(left, CHUNK) if small else left
             hole = unallocated(self.top, self.base, offset, left, in_steps=small)
             if hole:
@@ -147,6 +150,9 @@ class CommitJob(BlockJob):
             result: Copied = yield Work(self._copy(offset, left, in_steps=small))
             offset += result.size
             self.current = offset
+            if result.error and not small:
+                careful, delay = True, 0  # how far the original comes is seen in small steps
+                continue
             if result.error:
                 if self.error_action(result.operation, result.error) == "report":
                     self.fail(result.error)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from qmpd.block.node import Node
 
+PIECE = 1 << 20
+"""The most that the original reads and writes at once."""
+
 MIN_GRANULARITY, MAX_GRANULARITY = 4096, 65536
 
 
@@ -42,19 +45,26 @@ def find_dirty(source: Node, base: Node, size: int, granule: int) -> list[tuple[
     while offset < size:
         layer, _, length = allocated_above(source, base, offset, size - offset)
         if layer is not None:
-            start = offset - offset % granule
             end = -(-(offset + length) // granule) * granule
-            if found and start <= found[-1][1]:
-                start = found.pop()[0]
-            found.append((start, end))
+            add_run(found, offset - offset % granule, end)
         offset += length
     return found
 
 
-def copy_piece(source: Node, base: Node, offset: int, end: int, granule: int) -> Copied:
+def add_run(runs: list[tuple[int, int]], start: int, end: int) -> None:
+    """Add a run behind the others; one that it touches becomes longer."""
+    if runs and start <= runs[-1][1]:
+        start = runs.pop()[0]
+    runs.append((start, end))
+
+
+def copy_piece(
+    source: Node, base: Node, offset: int, end: int, granule: int, *, careful: bool = False
+) -> Copied:
     """Copy the first piece of a dirty run into the base; its size is in whole granules.
 
-    Runs on the worker thread. An error is returned, not raised, with the side it is on.
+    Runs on the worker thread. An error is returned, not raised, with the side it is on. Only
+    after ``careful`` work is the size that of the piece which the original would fail to copy.
     """
     size = source.driver.length()
     try:
@@ -62,23 +72,24 @@ def copy_piece(source: Node, base: Node, offset: int, end: int, granule: int) ->
             source, None, offset, min(end, size) - offset, in_steps=True
         )
     except OSError as error:
-        return failed("read", error)
+        return failed("read", error, min(end - offset, PIECE))
     is_data = extent is not None and extent.kind == DATA
     whole = length - length % granule
+    piece = max(min(whole, PIECE if careful else CHUNK), granule)
     try:
         if is_data and extent is not None and extent.fd >= 0 and whole:
-            piece = min(whole, BATCH)
-            if offload(base, offset, extent, piece):
-                return Copied(piece, copied=True)
+            large = piece if careful else min(whole, BATCH)
+            if offload(base, offset, extent, large):
+                return Copied(large, copied=True)
         elif not is_data and whole and _fits(base, offset, whole):
+            piece = whole
             base.driver.write_zeroes(offset, whole)
             return Copied(whole, copied=False)
-        piece = max(min(whole, CHUNK), granule)
         base.driver.pwrite(offset, _read(source, offset, min(piece, size - offset)))
     except ReadError as error:
-        return failed("read", error)
+        return failed("read", error, piece)
     except OSError as error:
-        return failed("write", error)
+        return failed("write", error, piece)
     return Copied(piece, copied=True)
 
 

@@ -1,0 +1,68 @@
+"""What jobs do when the base's file system is full: every policy, then room, then the end."""
+
+import os
+import subprocess
+
+import pytest
+
+from qmpd.testing.oracle import MIB, call, chain, compare, on_host, wait_event, wait_job
+from tests.oracle.building import separate
+
+pytestmark = pytest.mark.oracle
+
+NAMES = ("c0", "c1", "c2")
+LOOK = [call("query-jobs"), call("query-block-jobs")]
+RESUME = call("job-resume", id="j")
+SMALL, LARGE = "size=900k", "size=9m"
+
+
+def mount(*words):
+    subprocess.run(["mount", *map(str, words)], check=True, capture_output=True)
+
+
+@pytest.fixture
+def disks(tmp_path):
+    """Small file systems, one a side."""
+    places = [tmp_path / name for name in ("side1", "side2")]
+    if os.geteuid():
+        pytest.skip("only the superuser can mount a small file system")
+    made = []
+    try:
+        for place in places:
+            place.mkdir()
+            try:
+                mount("-t", "tmpfs", "-o", SMALL, "tmpfs", place)
+            except (OSError, subprocess.CalledProcessError):
+                pytest.skip("file systems cannot be mounted here")
+            made.append(place)
+        yield tmp_path
+    finally:
+        for place in made:
+            subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def images(disks):
+    def build(directory):
+        place = disks / directory.name
+        chain(place, "c0", size=4 * MIB)
+        (directory / "c0").symlink_to(place / "c0")
+        writes = {"c1": ["write -P 1 0 3M"], "c2": ["write -P 2 1M 2M"]}
+        chain(directory, "c1", "c2", size=4 * MIB, writes=writes)
+
+    return build
+
+
+@pytest.mark.parametrize("policy", ["report", "stop", "enospc", "auto"])
+@pytest.mark.parametrize("top", [{}, {"top_node": "f1"}], ids=["active", "middle"])
+def test_no_space(disks, top, policy):
+    commit = call("block-commit", job_id="j", device="f2", on_error=policy, **top)
+    gone = wait_job("j", "null")
+    grow = on_host("more room", lambda place: mount("-o", f"remount,{LARGE}", disks / place.name))
+    steps = [commit, gone]
+    if policy != "report":
+        stopped = wait_job("j", "paused")
+        steps = [commit, stopped, *LOOK, RESUME, stopped, *LOOK, grow, RESUME]
+        steps += (
+            [gone] if top else [wait_event("BLOCK_JOB_READY"), call("job-complete", id="j"), gone]
+        )
+    compare([*separate(*NAMES), *steps], images(disks), layout=False)
