@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from qmpd.testing.oracle import MIB, call, chain, compare, on_host, wait_event, wait_job
+from qmpd.testing.oracle import MIB, Step, call, chain, compare, on_host
+from qmpd.testing.oracle.server import is_event
 from tests.oracle.building import separate
 
 pytestmark = pytest.mark.oracle
@@ -52,17 +53,29 @@ def images(disks):
     return build
 
 
+def ask(request, status):
+    """Send a request and wait for a status; in the original a failure may precede the reply."""
+
+    def run(server):
+        server.send(request)
+        lines = server.lines_until_reply()
+        while f'"{status}"'.encode() not in b"".join(lines):
+            lines.append(server.read_line())
+        return sorted(lines, key=is_event)
+
+    return Step(f"{request} until {status}", run)
+
+
 @pytest.mark.parametrize("policy", ["report", "stop", "enospc", "auto"])
 @pytest.mark.parametrize("top", [{}, {"top_node": "f1"}], ids=["active", "middle"])
 def test_no_space(disks, top, policy):
     commit = call("block-commit", job_id="j", device="f2", on_error=policy, **top)
-    gone = wait_job("j", "null")
     grow = on_host("more room", lambda place: mount("-o", f"remount,{LARGE}", disks / place.name))
-    steps = [commit, gone]
+    steps = [ask(commit, "null")]
     if policy != "report":
-        stopped = wait_job("j", "paused")
-        steps = [commit, stopped, *LOOK, RESUME, stopped, *LOOK, grow, RESUME]
-        steps += (
-            [gone] if top else [wait_event("BLOCK_JOB_READY"), call("job-complete", id="j"), gone]
-        )
+        steps = [ask(commit, "paused"), *LOOK, ask(RESUME, "paused"), *LOOK, grow]
+        if top:
+            steps += [ask(RESUME, "null")]
+        else:
+            steps += [ask(RESUME, "ready"), ask(call("job-complete", id="j"), "null")]
     compare([*separate(*NAMES), *steps], images(disks), layout=False)
