@@ -317,8 +317,12 @@ def implicit_backing(node: Node) -> dict[str, Any] | None:
         QmpError: a ``json:`` name that does not parse or is no valid definition.
     """
     definition = implied_backing(node)
-    # What stands in a header comes from anywhere.
-    return None if definition is None else visit("BlockdevOptions", definition)
+    if definition is None:
+        return None
+    try:  # what stands in a header comes from anywhere
+        return visit("BlockdevOptions", definition)
+    except QmpError as error:
+        raise _unsupported(definition, error) from None
 
 
 def implied_backing(node: Node) -> dict[str, Any] | None:
@@ -334,7 +338,7 @@ def implied_backing(node: Node) -> dict[str, Any] | None:
     file = node.child("file")
     base = Names().of(file).exact if file is not None else ""
     definition = definition_of(combine(base, text))
-    if driver and "driver" not in definition:
+    if driver:
         definition["driver"] = driver
     if "driver" not in definition:
         definition["driver"] = probe(node.driver.graph, definition)
@@ -369,7 +373,9 @@ def nest(flat: dict[str, Any]) -> dict[str, Any]:
             place = place.setdefault(part, {})
             if not isinstance(place, dict):
                 raise QmpError(wording.inconsistent_key(key))
-        place[last] = nest(value) if isinstance(value, dict) else value
+        inner = nest(value) if isinstance(value, dict) else value
+        both = isinstance(inner, dict) and isinstance(place.get(last), dict)
+        place[last] = {**place[last], **inner} if both else inner
     return nested
 
 
