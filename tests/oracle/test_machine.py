@@ -328,10 +328,4 @@ def test_storage_daemon():
 
 def test_disk():
     """The same below a guest's disk, which never lets go of its node."""
-    run(SequenceWithDisk, Program.SYSTEM, 4)
-
-
-@pytest.mark.xfail(strict=False, reason="one of the later sequences differs, not understood yet")
-def test_disk_at_length():
-    """The number of sequences that the machine is meant to ask."""
     run(SequenceWithDisk, Program.SYSTEM, 25)
