@@ -59,10 +59,11 @@ def query_name(machine: Machine) -> dict[str, str]:
 
 
 def stop(machine: Machine) -> None:
-    """Pause the guest."""
+    """Pause the guest, or what there is of it; either way its disks come to rest."""
     if machine.run_state == "running":
         machine.run_state = "paused"
         machine.emit("STOP", None)
+    machine.jobs.drain_all(machine.graph.nodes.values())
 
 
 def cont(machine: Machine) -> None:

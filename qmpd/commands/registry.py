@@ -70,7 +70,7 @@ _TABLE: dict[str, Command] = {
     "query-status": Command("control", "query_status"),
     "query-name": Command("control", "query_name"),
     "quit": Command("control", "quit_machine", changes_graph=True),
-    "stop": Command("control", "stop"),
+    "stop": Command("control", "stop", changes_graph=True),
     "cont": Command("control", "cont"),
     "device_add": Command("hotplug", "device_add", changes_graph=True, whole=True),
     "device_del": Command("hotplug", "device_del", changes_graph=True),

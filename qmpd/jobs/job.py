@@ -228,13 +228,22 @@ class Job(Parent):
 
     def drain(self) -> None:
         """Stop and go on, as a drained section makes a job do: a sleep ends early."""
+        if self.begin_drain():
+            self.end_drain()
+
+    def begin_drain(self) -> bool:
+        """Stop; whether :meth:`end_drain` has to follow."""
         if not self.started or self.done or self.paused:
-            return
+            return False
         if self.busy:
             self._early += 1  # the one after this chunk
-            return
+            return False
         self.pause_count += 1
         self.enter()
+        return True
+
+    def end_drain(self) -> None:
+        """Go on."""
         self.pause_count -= 1
         self.enter()
 

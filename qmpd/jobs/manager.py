@@ -270,6 +270,16 @@ class JobManager:
         for job in self._jobs_above(nodes):
             self.later(job.drain)
 
+    def drain_all(self, nodes: Iterable[Node]) -> None:
+        """A command has drained all ``nodes`` there are, in one section."""
+        jobs = self._jobs_above(nodes)
+
+        def section() -> None:
+            for job in [job for job in jobs if job.begin_drain()]:
+                job.end_drain()
+
+        self.later(section)
+
     def _jobs_above(self, nodes: Iterable[Node]) -> Iterable[Job]:
         """The jobs on ``nodes`` and all above them, node by node."""
         seen = set()

@@ -82,3 +82,21 @@ def test_one_job(state, program, how):
 def test_two_jobs(one, other):
     nodes = [*separate(*NAMES), *second_chain()]
     compare([*nodes, *job("j", "f", one), *job("k", "of", other), leave("quit")], images)
+
+
+@pytest.mark.parametrize("state", ["ready", "standby", "paused", "pending"])
+def test_stop_drains(state):
+    """Whether or not the guest was running."""
+    looks = [call("stop"), call("query-block-jobs"), call("cont"), call("stop")]
+    steps = [*separate(*NAMES), *job("j", "f", state), *looks, call("query-block-jobs")]
+    compare(steps, images, program=Program.SYSTEM, layout=False)
+
+
+def test_stop_wakes_a_sleeping_job():
+    stop = [call("stop"), wait_progress("j", 3 << 18), call("query-block-jobs")]
+
+    def build(directory):
+        chain(directory, *NAMES, size=4 * MIB, writes={"c1": ["write -P 1 0 4M"]})
+
+    steps = [*separate(*NAMES), *job("j", "f", "running"), *stop, call("job-cancel", id="j")]
+    compare(steps, build, program=Program.SYSTEM)
