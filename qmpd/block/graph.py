@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from _heapq import heapify, heappop, heappush
-
 from qmpd.block import permissions as p
 from qmpd.block import wording
 from qmpd.block.node import Blocker, Edge, Node, Parent, User
+from qmpd.block.refresh import NOT_YET, refresh, refresh_loosely
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
     from typing import Any
 
-    from qmpd.block.options import Flags
     from qmpd.block.transaction import Transaction
     from qmpd.lab.levers import Levers
     from qmpd.storage.host import Storage
@@ -54,7 +52,6 @@ class Graph:
         self.generation = 0
         """Changes whenever something that queries show may have changed."""
         self._generated = 0
-        self._serial = 0
 
     # --- names -------------------------------------------------------------------------
 
@@ -85,8 +82,6 @@ class Graph:
 
     def add(self, node: Node) -> None:
         """Enter a node under its name."""
-        self._serial += 1
-        node.serial = self._serial
         self.generation += 1
         self.nodes[node.name] = node
         if node.driver.supports_backing:
@@ -149,10 +144,10 @@ class Graph:
         if isinstance(parent, Node):
             if is_ancestor(child, parent):
                 raise QmpError(wording.would_create_cycle(child.name, name, parent.name))
-            _lift(parent, child.height + 1)
-            edge.perm, edge.shared = 0, p.ALL  # the refresh finds out
+            edge.perm, edge.shared = NOT_YET  # the refresh of the parent goes on to the child
             tx.touched[parent] = None
-        tx.touched[child] = None
+        else:
+            tx.touched[child] = None
         self.generation += 1
         children, parents = parent.children, child.parents
         parent.children = {**children, parent.edge_key(name, child): edge}
@@ -206,9 +201,7 @@ class Graph:
             raise QmpError(wording.frozen_link(edge.name, parent.label, old.name))
         if isinstance(parent, Node) and is_ancestor(child, parent):
             raise QmpError(wording.would_create_cycle(child.name, edge.name, parent.name))
-        if isinstance(parent, Node):
-            _lift(parent, child.height + 1)
-        tx.touched[old] = tx.touched[child] = None
+        tx.touched[child] = tx.touched[old] = None
         old_parents, old_blockers, new_parents = old.parents, old.blockers, child.parents
         old.parents = [other for other in old_parents if other is not edge]
         edge.child = child
@@ -347,103 +340,3 @@ def is_ancestor(node: Node, of: Node) -> bool:
                 seen.add(parent)
                 work.append(parent)
     return False
-
-
-def _lift(node: Node, height: int) -> None:
-    """Keep every parent higher than its children: the order in which they are refreshed."""
-    work = [(node, height)]
-    while work:
-        here, least = work.pop()
-        if here.height >= least:
-            continue
-        here.height = least
-        work.extend(
-            (edge.parent, least + 1) for edge in here.parents if isinstance(edge.parent, Node)
-        )
-
-
-def refresh(tx: Transaction, future: dict[Node, Flags] | None = None) -> None:
-    """Recompute permissions where ``tx`` changed the graph, and below as far as it matters.
-
-    Each node is looked at once, after all its parents.
-
-    Args:
-        tx: what the new edges and descriptors become part of.
-        future: the flags that nodes of a reopen are going to have.
-
-    Raises:
-        QmpError: a conflict, a writer on a read-only node, an open or a lock that failed.
-    """
-    known: dict[Node, Any] = {**tx.touched, **(future or {})}
-    queue = [(-node.height, node.serial, node) for node in known]
-    heapify(queue)
-    while queue:
-        node = heappop(queue)[2]
-        flags = node.flags if future is None else future.get(node, node.flags)
-        perm, shared = node.cumulative()
-        if perm & ~shared:
-            _check_parents(node)
-        if perm & (p.WRITE | p.WRITE_UNCHANGED):
-            _check_writable(node, flags, perm)
-        driver = node.driver
-        driver.check_permissions(tx, perm, shared, flags)
-        for edge in node.children.values():
-            new = driver.edge_permissions(edge, perm, shared, flags)
-            child = edge.child
-            if child.flags.force_share:
-                new = (new[0], p.ALL)
-            if new != (edge.perm, edge.shared):
-                _set_edge(tx, edge, new)
-                if child not in known:
-                    known[child] = None
-                    heappush(queue, (-child.height, child.serial, child))
-
-
-def refresh_loosely(starts: Iterable[Node]) -> None:
-    """Refresh after permissions were only dropped: a failure keeps the old state."""
-    from qmpd.block.transaction import Transaction
-
-    tx = Transaction()
-    tx.touched.update(dict.fromkeys(starts))
-    try:
-        refresh(tx)
-    except QmpError:
-        tx.abort()
-    else:
-        tx.commit()
-
-
-def _set_edge(tx: Transaction, edge: Edge, new: tuple[int, int]) -> None:
-    old = edge.perm, edge.shared
-    edge.perm, edge.shared = new
-
-    def undo() -> None:
-        edge.perm, edge.shared = old
-
-    tx.on_abort(undo)
-
-
-def _check_parents(node: Node) -> None:
-    for denier in node.parents:
-        for needer in node.parents:
-            missing = needer.perm & ~denier.shared
-            if missing and needer is not denier:
-                raise QmpError(
-                    wording.permission_conflict(
-                        node.name,
-                        p.names(missing),
-                        needer.parent.describe(),
-                        needer.name,
-                        denier.parent.describe(),
-                        denier.name,
-                    )
-                )
-
-
-def _check_writable(node: Node, flags: Flags, perm: int) -> None:
-    if flags.read_only:
-        if node.flags.read_only:
-            raise QmpError(wording.READ_ONLY_NODE)
-        raise QmpError(wording.read_only_with_writers(node.name))
-    if not perm & p.RESIZE and node.driver.length() % node.driver.request_alignment:
-        raise QmpError(wording.UNALIGNED_SIZE)

@@ -86,7 +86,6 @@ class Node(Parent):
         "dirty_bitmaps",
         "driver",
         "flags",
-        "height",
         "implicit",
         "inherits_from",
         "monitor_owned",
@@ -94,7 +93,6 @@ class Node(Parent):
         "options",
         "parents",
         "references",
-        "serial",
     )
 
     kind = "block-driver"
@@ -116,9 +114,6 @@ class Node(Parent):
         self.blockers: list[Blocker] = []
         """Newest first."""
         self.dirty_bitmaps: list[DirtyBitmap] = []
-        self.serial = 0
-        self.height = 0
-        """Greater than that of every child."""
 
     def describe(self) -> str:
         """``node 'x'``."""

@@ -13,8 +13,8 @@ from qmpd.block import permissions as p
 from qmpd.block import wording
 from qmpd.block.driver import Driver, driver_class, strerror, warn
 from qmpd.block.filename import Names, combine, without_protocol
-from qmpd.block.graph import refresh
 from qmpd.block.node import Node
+from qmpd.block.refresh import refresh
 from qmpd.block.transaction import Transaction
 from qmpd.errors import QmpError
 from qmpd.schema.visitor import visit

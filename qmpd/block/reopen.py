@@ -11,7 +11,7 @@ from qmpd.block import options as opt
 from qmpd.block import permissions as p
 from qmpd.block import wording
 from qmpd.block.driver import strerror
-from qmpd.block.graph import refresh
+from qmpd.block.refresh import refresh
 from qmpd.block.transaction import Transaction
 from qmpd.errors import QmpError
 from qmpd.protocol.encoder import hash_order
@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
 
 class _Entry:
-    __slots__ = ("backing_missing", "children", "explicit", "flags", "node", "options")
+    __slots__ = (
+        "backing_missing",
+        "children",
+        "explicit",
+        "flags",
+        "node",
+        "options",
+        "replaced",
+    )
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -35,6 +43,8 @@ class _Entry:
         self.children: dict[str, Any] = {}
         """Child members as given: a name, None, or leftover inline options."""
         self.flags = node.flags
+        self.replaced: list[Node] = []
+        """Former children, which the node lets go of."""
 
 
 class ReopenQueue:
@@ -118,20 +128,19 @@ class ReopenQueue:
                 node.driver.flush()
             except OSError as error:
                 raise QmpError(wording.flushing_failed(strerror(error))) from error
-        old_children: list[Node] = []
         self._graph.generation += 1
         with Transaction() as tx:
             for entry in self._entries.values():
-                self._prepare(tx, entry, old_children)
+                self._prepare(tx, entry)
             future = {node: entry.flags for node, entry in self._entries.items()}
-            refresh(tx, future)
+            refresh(tx, future, [n for e in self._entries.values() for n in (e.node, *e.replaced)])
             for entry in reversed(self._entries.values()):
                 tx.on_commit(_switch(entry))
-        self._graph.collect(old_children)
+        self._graph.collect(n for e in self._entries.values() for n in e.replaced)
 
     # --- one node ----------------------------------------------------------------------
 
-    def _prepare(self, tx: Transaction, entry: _Entry, old_children: list[Node]) -> None:
+    def _prepare(self, tx: Transaction, entry: _Entry) -> None:
         node = entry.node
         if entry.flags.detect_zeroes == "unmap" and not entry.flags.unmap:
             raise QmpError(wording.DETECT_ZEROES_UNMAP)
@@ -143,10 +152,10 @@ class ReopenQueue:
             raise QmpError(wording.backing_missing(node.name))
         for name in ("backing", "file"):
             if name in entry.children and not isinstance(entry.children[name], dict):
-                self._relink(tx, entry, name, old_children)
+                self._relink(tx, entry, name)
         _check_unchanged(entry, handled)
 
-    def _relink(self, tx: Transaction, entry: _Entry, name: str, old_children: list[Node]) -> None:
+    def _relink(self, tx: Transaction, entry: _Entry, name: str) -> None:
         node, wanted = entry.node, entry.children[name]
         new = None if wanted is None else self._graph.lookup(None, wanted)
         edge = node.children.get(name)
@@ -163,7 +172,7 @@ class ReopenQueue:
         if edge is None:
             self._graph.attach(tx, node, new or node, name, p.ROLE_COW)
         else:
-            old_children.append(edge.child)
+            entry.replaced.append(edge.child)
             if new is not None:
                 self._graph.retarget(tx, edge, new)
             elif edge.frozen:

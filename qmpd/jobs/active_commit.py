@@ -12,8 +12,8 @@ from itertools import takewhile
 from qmpd.block import permissions as p
 from qmpd.block.chain import chain
 from qmpd.block.drivers.filters import MirrorTop, insert_filter, remove_filter, replace_node
-from qmpd.block.graph import refresh_loosely
 from qmpd.block.node import DirtyBitmap
+from qmpd.block.refresh import refresh_loosely
 from qmpd.block.reopen import set_read_only
 from qmpd.errors import QmpError
 from qmpd.jobs import states

@@ -9,8 +9,8 @@ from time import monotonic_ns
 from qmpd.block import wording as block_wording
 from qmpd.block.chain import allocated_above
 from qmpd.block.driver import DATA, ZERO
-from qmpd.block.graph import refresh
 from qmpd.block.node import Blocker, User
+from qmpd.block.refresh import refresh
 from qmpd.block.transaction import Transaction
 from qmpd.errors import QmpError
 from qmpd.jobs.job import Job

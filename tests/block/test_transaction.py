@@ -3,8 +3,8 @@
 import pytest
 
 from qmpd.block import permissions as p
-from qmpd.block.graph import refresh
 from qmpd.block.node import User
+from qmpd.block.refresh import refresh
 from qmpd.block.reopen import ReopenQueue
 from qmpd.block.transaction import Transaction
 from qmpd.errors import QmpError

@@ -107,8 +107,6 @@ def check(machine):
             assert edge.parent is parent
             assert graph.nodes.get(edge.child.name) is edge.child
             assert sum(other is edge for other in edge.child.parents) == 1
-            if isinstance(parent, Node):
-                assert parent.height > edge.child.height
     fds = descriptors()
     for node in graph.nodes.values():
         assert node.driver.node is node

@@ -5,8 +5,8 @@ from __future__ import annotations
 from qmpd.block import options as opt
 from qmpd.block import permissions as p
 from qmpd.block.driver import UNALLOCATED, Driver, Extent
-from qmpd.block.graph import refresh
 from qmpd.block.node import Node
+from qmpd.block.refresh import refresh
 from qmpd.block.transaction import Transaction
 
 TYPE_CHECKING = False
