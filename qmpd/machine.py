@@ -125,6 +125,7 @@ class Machine:
             self.scheduler, self.emit, self.dispatcher.later, self.dispatcher.afterwards
         )
         self.graph.tell = self._tell
+        self.graph.drain = self.jobs.drain
         self.graph.levers = self.jobs.levers = self.levers
         self.jobs.die = self.die
         if self.profile is not None:

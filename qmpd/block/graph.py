@@ -39,14 +39,16 @@ class Graph:
         self._digits = random_digits
         self.tell: Callable[[str, dict[str, Any]], None] = _tell_nobody
         """Passes an event on; may be called on the worker thread."""
+        self.drain: Callable[[Iterable[Node]], None] = _interrupt_nobody
+        """Interrupts the jobs above nodes."""
         self.levers: Levers | None = None
+        """What a test can do to I/O; None without a lab."""
         self.secrets: Container[str] = ()
         """Names that a definition may give as keys."""
         self.no_aes = False
         """Whether images encrypted with AES in the old way are refused."""
         self.static_auto_read_only = False
         """Whether auto-read-only is decided once and for all when a file is opened."""
-        """What a test can do to I/O; None without a lab."""
         self.has_overlays = False
         """Whether there ever was a node that a job could run on."""
         self.generation = 0
@@ -304,6 +306,10 @@ class Graph:
 
 def _tell_nobody(name: str, data: dict[str, Any]) -> None:
     del name, data
+
+
+def _interrupt_nobody(nodes: Iterable[Node]) -> None:
+    del nodes
 
 
 def _attached_anew(blockers: list[Blocker], parent: Parent) -> list[Blocker]:

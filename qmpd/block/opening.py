@@ -129,7 +129,10 @@ def _open(
         for name in kind.open_children:
             wanted = definition.get(name)
             if isinstance(wanted, str):
-                children[name] = _reference(graph, wanted)
+                child = children[name] = _reference(graph, wanted)
+                # The original looks at it through a backend, which comes and goes.
+                graph.drain([child])
+                graph.drain([child])
             elif wanted is not None:
                 below = driver_class(wanted["driver"])
                 if below.is_protocol:
@@ -232,11 +235,15 @@ def _enter(graph: Graph, definition: dict[str, Any], driver: Driver, options: op
 
 def _attach_children(graph: Graph, node: Node, children: dict[str, Node], owned: set[Node]) -> None:
     for name, child in children.items():
-        with Transaction() as tx:
-            graph.attach(tx, node, child, name, child_role(name))
-            refresh(tx)
+        _attach(graph, node, child, name, child_role(name))
         if child in owned:
             child.inherits_from = node
+
+
+def _attach(graph: Graph, node: Node, child: Node, name: str, role: int) -> None:
+    with Transaction() as tx:
+        graph.attach(tx, node, child, name, role)
+        refresh(tx)
 
 
 def _refuse_data_file(graph: Graph, definition: dict[str, Any]) -> None:
@@ -281,9 +288,7 @@ def _open_backing(graph: Graph, node: Node, definition: dict[str, Any]) -> _Open
     if implicit:
         node.driver.set_auto_backing_file(Names().of(backing).text)
     try:
-        with Transaction() as tx:
-            graph.attach(tx, node, backing, "backing", p.ROLE_COW)
-            refresh(tx)
+        _attach(graph, node, backing, "backing", p.ROLE_COW)
     except QmpError:
         graph.collect([backing])
         raise

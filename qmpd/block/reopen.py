@@ -41,10 +41,17 @@ class _Entry:
         self.explicit: dict[str, Any] = {}
         self.options: dict[str, Any] = {}
         self.children: dict[str, Any] = {}
-        """Child members as given: a name, None, or leftover inline options."""
+        """References to children as given: a name or None."""
         self.flags = node.flags
         self.replaced: list[Node] = []
         """Former children, which the node lets go of."""
+
+    def refuse(self, inline: dict[str, Any]) -> None:
+        """Options of children that are not the node's own will count as changed ones."""
+        if inline:
+            leftover = opt.flatten(inline, frozenset())
+            self.explicit |= leftover
+            self.options = {**self.options, **leftover}
 
 
 class ReopenQueue:
@@ -67,19 +74,18 @@ class ReopenQueue:
         while work:
             here, options, keep, edge = work.pop()
             entry = self._enqueue(here, options, keep, edge)
+            names = here.driver.child_names & options.keys()
+            inline = {name: options[name] for name in names if isinstance(options[name], dict)}
             for name, child_edge in here.children.items():
                 child = child_edge.child
                 if child.inherits_from is not here:
                     continue
-                if name not in entry.children:
-                    work.append((child, {}, keep, child_edge))
-                    continue
-                wanted = entry.children[name]
-                if isinstance(wanted, dict):
-                    del entry.children[name]
-                    work.append((child, wanted, keep, child_edge))
-                elif wanted == child.name:
-                    work.append((child, {}, True, child_edge))
+                if name in entry.children:
+                    if entry.children[name] == child.name:
+                        work.append((child, {}, True, child_edge))
+                else:
+                    work.append((child, inline.pop(name, {}), keep, child_edge))
+            entry.refuse(inline)
 
     def _enqueue(self, node: Node, given: dict[str, Any], keep: bool, edge: Edge | None) -> _Entry:
         names = node.driver.child_names
@@ -100,9 +106,11 @@ class ReopenQueue:
         entry.flags = opt.Flags(options)
         if opt.DISCARD not in options:
             entry.flags.unmap = node.flags.unmap  # observed: this one is not reset
-        entry.children.update({name: given[name] for name in given if name in names})
+        for name in names & given.keys():
+            if not isinstance(given[name], dict):
+                entry.children[name] = given[name]
         if not keep:
-            entry.backing_missing = "backing" not in entry.children
+            entry.backing_missing = not {"backing"} & (given.keys() | entry.children.keys())
         self._entries[node] = entry
         return entry
 
@@ -151,7 +159,7 @@ class ReopenQueue:
         if entry.backing_missing and _has_backing(node):
             raise QmpError(wording.backing_missing(node.name))
         for name in ("backing", "file"):
-            if name in entry.children and not isinstance(entry.children[name], dict):
+            if name in entry.children:
                 self._relink(tx, entry, name)
         _check_unchanged(entry, handled)
 
@@ -232,11 +240,8 @@ def _check_unchanged(entry: _Entry, handled: set[str]) -> None:
         for key, value in entry.options.items()
         if key not in handled and (key not in opt.COMMON or key == "node-name")
     }
-    for name, value in entry.children.items():
-        if name not in ("backing", "file") and not isinstance(value, dict):
-            leftover[name] = value
-        elif isinstance(value, dict):
-            leftover.update(opt.flatten({name: value}, frozenset()))
+    others = entry.children.keys() - {"backing", "file"}
+    leftover |= {name: entry.children[name] for name in others}
     # Sharing by force cannot be given again, even if it stays (observed on QEMU 7.2).
     changed = [
         key

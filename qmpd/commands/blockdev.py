@@ -21,17 +21,7 @@ def blockdev_add(machine: Machine, arguments: dict[str, Any]) -> None:
     Raises:
         QmpError: with nothing left behind.
     """
-    if not machine.jobs.jobs:
-        add_node(machine.graph, arguments)
-        return
-    nodes = machine.graph.nodes
-    used = [nodes[name] for name in arguments.values() if isinstance(name, str) and name in nodes]
-    try:
-        add_node(machine.graph, arguments)
-    finally:
-        # Attaching drains what is attached twice, also when it comes to nothing.
-        machine.jobs.drain(used)
-        machine.jobs.drain(used)
+    add_node(machine.graph, arguments)
 
 
 def blockdev_del(machine: Machine, node_name: str) -> None:
@@ -68,7 +58,7 @@ def blockdev_reopen(machine: Machine, options: list[dict[str, Any]]) -> None:
             raise QmpError(wording.NODE_NAME_NOT_SPECIFIED)
         queue.add(machine.graph.find(given["node-name"]), given, keep_old=False)
     if machine.jobs.jobs:
-        machine.jobs.drain(queue.subtree())
+        machine.graph.drain(queue.subtree())
     queue.run()
 
 

@@ -267,7 +267,7 @@ class JobManager:
 
     def drain(self, nodes: Iterable[Node]) -> None:
         """A command has drained ``nodes`` and all above them: jobs there were interrupted."""
-        for job in self._jobs_above(nodes):
+        for job in self._jobs_above(nodes) if self.jobs else ():
             self.later(job.drain)
 
     def drain_all(self, nodes: Iterable[Node]) -> None:

@@ -75,6 +75,18 @@ def test_reopen_of_nothing(server):
     assert server.execute("query-jobs") == []
 
 
+@pytest.mark.only_qmpd("the original uses the node after it is gone (SIGSEGV)")
+def test_reopen_of_a_node_that_is_let_go_of(server):
+    """The owner takes another file; its old one has been changed and closed."""
+    chain(server.dir, "c0", "c1")
+    raw = {"driver": "raw", "node-name": "r"}
+    server.execute("blockdev-add", **raw, file=FILE)
+    server.execute("blockdev-add", driver="file", filename="c1", node_name="t")
+    server.execute("blockdev-reopen", options=[raw | {"file": "t"}, FILE])
+    assert set(server.nodes()) == {"r", "t"}
+    assert [found.path for found in server.descriptors()] == ["c1"]
+
+
 @pytest.mark.only_qmpd("the original dies of an unexpected error (SIGABRT)")
 @pytest.mark.parametrize("driver", ["null-co", "null-aio"])
 def test_null_device_of_negative_size(server, driver):

@@ -100,47 +100,37 @@ class Sequence(RuleBasedStateMachine):
 
     # --- nodes --------------------------------------------------------------------------
 
-    @property
-    def quiet(self):
-        """Whether nodes may change: what that does to a sleeping job is not compared (yet)."""
-        sleeps = any(
-            job["status"] == "running" and job["speed"] == 1 for job in self.view.jobs.values()
-        )
-        return not self.over and (draws.DRAINS_OF_SLEEPING_JOBS or not sleeps)
-
-    @precondition(lambda self: self.quiet)
+    @precondition(lambda self: not self.over)
     @rule(data=st.data())
     def add_file(self, data):
         name = data.draw(draws.node_name(draws.FILE_NAMES))
         node = data.draw(draws.file_node(self.images.names, named=name))
         self.do({"execute": "blockdev-add", "arguments": node})
 
-    @precondition(lambda self: self.quiet)
+    @precondition(lambda self: not self.over)
     @rule(data=st.data())
     def add_format(self, data):
         node = data.draw(draws.format_node(self.view, self.images.names))
         node["node-name"] = data.draw(draws.node_name(draws.FORMAT_NAMES))
         self.do({"execute": "blockdev-add", "arguments": node})
 
-    @precondition(lambda self: self.quiet)
+    @precondition(lambda self: not self.over)
     @rule(data=st.data())
     def add_null(self, data):
         node = data.draw(draws.null_node())
         node["node-name"] = data.draw(draws.node_name(draws.FORMAT_NAMES))
         self.do({"execute": "blockdev-add", "arguments": node})
 
-    @precondition(lambda self: self.quiet and self.view.nodes)
+    @precondition(lambda self: not self.over and self.view.nodes)
     @rule(data=st.data())
     def delete(self, data):
         name = data.draw(st.sampled_from([*draws.references(self.view), "nobody"]))
         self.do({"execute": "blockdev-del", "arguments": {"node-name": name}})
 
-    @precondition(lambda self: self.quiet and self.defined.keys() & self.view.nodes.keys())
+    @precondition(lambda self: not self.over and self.defined.keys() & self.view.nodes.keys())
     @rule(data=st.data())
     def reopen(self, data):
-        request = data.draw(
-            draws.reopen(self.view, self.defined, self.images.names, hidden=bool(self.hidden))
-        )
+        request = data.draw(draws.reopen(self.view, self.defined, self.images.names))
         before = self.view.modes
         nodes = [options["node-name"] for options in request["arguments"]["options"]]
         files = {path for name in nodes for path in self.reopened_files(name)}

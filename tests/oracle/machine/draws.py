@@ -15,12 +15,6 @@ from qmpd.testing.oracle import call
 LONGEST_BACKING_NAME = 1000
 LONGEST_IN_A_SHORT_HEADER = 200
 
-# What is known to differ and left out until it does not (tests/oracle/test_regressions.py).
-ORDER_OF_FAILURES = False
-"""Whether several nodes are reopened at once while files are hidden: which failure comes first."""
-DRAINS_OF_SLEEPING_JOBS = False
-"""Whether nodes change while a job sleeps for its speed: each drain lets it copy a chunk."""
-
 FORMAT_NAMES = ["f0", "f1", "f2", "f3", "f4", "n0", "n1", "n2"]
 FILE_NAMES = ["s0", "s1", "s2", "m0", "m1", "m2"]
 JOBS = ["j", "j", "j", "k"]
@@ -163,12 +157,10 @@ def device(draw, node):
 
 
 @st.composite
-def reopen(draw, view, defined, names, *, hidden):
+def reopen(draw, view, defined, names):
     """A change of one or two nodes. An empty list aborts the original, so there is at least one."""
     known = [name for name in defined if name in view.nodes]
-    # Several changes of one node in one list mean different things; nobody does that.
-    most = 1 if hidden and not ORDER_OF_FAILURES else 3
-    chosen = draw(st.lists(st.sampled_from(known), min_size=1, max_size=most, unique=True))
+    chosen = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3))
     options = [draw(changed(view, defined[name], names)) for name in chosen]
     return call("blockdev-reopen", options=options)
 
