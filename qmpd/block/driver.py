@@ -59,6 +59,10 @@ class Driver:
     open_children: tuple[str, ...] = ()
     """The children that must be there before the driver opens."""
     mutable_options: frozenset[str] = frozenset()
+    unrepeatable_options: frozenset[str] = frozenset()
+    """Options that count as changed when a reopen gives them again, even the same."""
+    early_sizes: frozenset[str] = frozenset()
+    """Options that are read as sizes before the driver looks at its children."""
     strong_options: tuple[str, ...] = ()
     request_alignment = 1
     has_footprint = False
@@ -82,6 +86,11 @@ class Driver:
 
     def close(self) -> None:
         """Write back and let go; the children are still attached."""
+
+    @staticmethod
+    def join_options(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+        """What a reopen makes of ``new`` options where ``old`` ones stay."""
+        return {**old, **new}
 
     def reopen_prepare(
         self, tx: Transaction, options: dict[str, Any], flags: Flags
@@ -232,7 +241,7 @@ class Driver:
         """Add what a node that has nothing of its own to tell reports of its child."""
         below: dict[str, Any] = {}
         child.describe(below)
-        for key in ("dirty-flag", "cluster-size"):
+        for key in ("dirty-flag", "cluster-size", "snapshots"):
             if key in below:
                 info[key] = below[key]
 

@@ -151,12 +151,12 @@ class Graph:
         else:
             tx.touched[child] = None
         self.generation += 1
-        children, parents = parent.children, child.parents
-        parent.children = {**children, parent.edge_key(name, child): edge}
-        child.parents = [edge, *parents]
+        parent.children = {**parent.children, parent.edge_key(name, child): edge}
+        child.parents = [edge, *child.parents]
 
         def undo() -> None:
-            parent.children, child.parents = children, parents
+            parent.children = _without_edge(parent, edge)
+            child.parents = [other for other in child.parents if other is not edge]
 
         tx.on_abort(undo)
         if block and role & p.ROLE_COW and isinstance(parent, Node):
@@ -178,15 +178,16 @@ class Graph:
         self.generation += 1
         tx.touched[edge.child] = None
         parent, child = edge.parent, edge.child
-        children, parents, blockers = parent.children, child.parents, child.blockers
-        parent.children = {name: other for name, other in children.items() if other is not edge}
-        child.parents = [other for other in parents if other is not edge]
+        blockers = child.blockers
+        parent.children = _without_edge(parent, edge)
+        child.parents = [other for other in child.parents if other is not edge]
         if edge.role & p.ROLE_COW and isinstance(parent, Node):
             reason = wording.used_as_backing(parent.name)
             child.blockers = _without_reason(blockers, reason)
 
         def undo() -> None:
-            parent.children, child.parents = children, parents
+            parent.children = {**parent.children, parent.edge_key(edge.name, child): edge}
+            child.parents = [edge, *child.parents]
             child.blockers = _attached_anew(blockers, parent)
 
         tx.on_abort(undo)
@@ -204,14 +205,11 @@ class Graph:
         if isinstance(parent, Node) and is_ancestor(child, parent):
             raise QmpError(wording.would_create_cycle(child.name, edge.name, parent.name))
         tx.touched[child] = tx.touched[old] = None
-        old_parents, old_blockers, new_parents = old.parents, old.blockers, child.parents
-        old.parents = [other for other in old_parents if other is not edge]
-        edge.child = child
-        child.parents = [edge, *new_parents]
+        old_blockers = old.blockers
+        _move(edge, child)
 
         def undo() -> None:
-            edge.child = old
-            old.parents, child.parents = old_parents, new_parents
+            _move(edge, old)
             old.blockers = _attached_anew(old_blockers, parent)
 
         tx.on_abort(undo)
@@ -310,6 +308,20 @@ def _tell_nobody(name: str, data: dict[str, Any]) -> None:
 
 def _interrupt_nobody(nodes: Iterable[Node]) -> None:
     del nodes
+
+
+def _without_edge(parent: Parent, edge: Edge) -> dict[str, Edge]:
+    return {key: other for key, other in parent.children.items() if other is not edge}
+
+
+def _move(edge: Edge, child: Node) -> None:
+    """Let an edge lead to another node; it becomes the newest one of both its ends."""
+    parent, old = edge.parent, edge.child
+    if isinstance(parent, Node):
+        parent.children = {**_without_edge(parent, edge), edge.name: edge}
+    old.parents = [other for other in old.parents if other is not edge]
+    edge.child = child
+    child.parents = [edge, *child.parents]
 
 
 def _attached_anew(blockers: list[Blocker], parent: Parent) -> list[Blocker]:

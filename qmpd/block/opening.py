@@ -147,6 +147,8 @@ def _open(
         raise
     opened = False
     try:
+        if kind.early_sizes:
+            opt.check_sizes(options.effective, kind.early_sizes)
         _attach_children(graph, node, children, owned)
         node.driver.open(options.effective)
         opened = True
@@ -216,10 +218,10 @@ def _reference(graph: Graph, name: str) -> Node:
 def _enter(graph: Graph, definition: dict[str, Any], driver: Driver, options: opt.Options) -> Node:
     """Check what is common to all drivers, then give the node its name."""
     flags = opt.Flags(options.effective)
-    if definition.get("filename") == "" and driver.is_protocol:
-        raise QmpError(wording.needs_filename(driver.name))
     if flags.force_share and not flags.read_only:
         raise QmpError(wording.FORCE_SHARE_WRITABLE)
+    if definition.get("filename") == "" and driver.is_protocol:
+        raise QmpError(wording.needs_filename(driver.name))
     if flags.detect_zeroes == "unmap" and not flags.unmap:
         raise QmpError(wording.DETECT_ZEROES_UNMAP)
     name = definition.get("node-name")
@@ -256,10 +258,11 @@ def _refuse_data_file(graph: Graph, definition: dict[str, Any]) -> None:
 
 
 def _refuse_empty(node: Node, definition: dict[str, Any]) -> None:
-    """An empty object is an option that nobody takes (observed on QEMU 7.2)."""
+    """An empty object is an option that hardly anybody takes (observed on QEMU 7.2)."""
+    driver = node.driver
+    taken = driver.child_names | driver.mutable_options
     for key, value in definition.items():
-        if value == {} and key not in node.driver.child_names:
-            driver = node.driver
+        if value == {} and key not in taken:
             raise QmpError(wording.unsupported_option(driver.name, key, driver.is_protocol))
 
 

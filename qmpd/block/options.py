@@ -7,6 +7,9 @@ QEMU keeps two sets per node: *explicit* options (given in the definition) and
 from __future__ import annotations
 
 from qmpd.block import permissions as p
+from qmpd.block import wording
+from qmpd.errors import QmpError
+from qmpd.protocol.encoder import hash_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,6 +79,17 @@ def flatten(definition: dict[str, Any], children: frozenset[str]) -> dict[str, A
         else:
             flat[key] = value
     return flat
+
+
+def check_sizes(options: dict[str, Any], sizes: frozenset[str]) -> None:
+    """Refuse negative sizes.
+
+    Raises:
+        QmpError: for the first in the order of the wire.
+    """
+    negative = [key for key in sizes & options.keys() if int(options[key]) < 0]
+    if negative:
+        raise QmpError(wording.negative_size(hash_order(negative)[0]))
 
 
 def inherit(role: int, parent: dict[str, Any], options: dict[str, Any]) -> None:

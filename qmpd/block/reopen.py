@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from qmpd.block.node import Edge, Node
 
 
+_LINKS = frozenset(("backing", "file"))
+"""Links that a reopen may change; whether the driver has them is found out late."""
+
+
 class _Entry:
     __slots__ = (
         "backing_missing",
@@ -43,6 +47,8 @@ class _Entry:
         self.children: dict[str, Any] = {}
         """References to children as given: a name or None."""
         self.flags = node.flags
+        self.backing_missing = False
+        """Whether nothing was said about the backing file where something has to be."""
         self.replaced: list[Node] = []
         """Former children, which the node lets go of."""
 
@@ -74,7 +80,7 @@ class ReopenQueue:
         while work:
             here, options, keep, edge = work.pop()
             entry = self._enqueue(here, options, keep, edge)
-            names = here.driver.child_names & options.keys()
+            names = (_LINKS | here.driver.child_names) & options.keys()
             inline = {name: options[name] for name in names if isinstance(options[name], dict)}
             for name, child_edge in here.children.items():
                 child = child_edge.child
@@ -88,20 +94,20 @@ class ReopenQueue:
             entry.refuse(inline)
 
     def _enqueue(self, node: Node, given: dict[str, Any], keep: bool, edge: Edge | None) -> _Entry:
-        names = node.driver.child_names
+        names = _LINKS | node.driver.child_names
         options = opt.flatten(given, names)
         entry = self._entries.get(node)
         if entry is not None:
-            options = {**entry.explicit, **options}
+            options = node.driver.join_options(options, entry.explicit)
         elif keep:
-            options = {**node.options.explicit, **options}
+            options = node.driver.join_options(options, node.options.explicit)
         entry = entry or _Entry(node)
         entry.explicit = dict(options)
         if edge is not None:
             parent = self._entries[edge.parent]  # type: ignore[index]
             opt.inherit(edge.role, parent.options, options)
         if keep:
-            options = {**node.options.effective, **options}
+            options = node.driver.join_options(options, node.options.effective)
         entry.options = options
         entry.flags = opt.Flags(options)
         if opt.DISCARD not in options:
@@ -158,7 +164,7 @@ class ReopenQueue:
         handled = set(node.driver.reopen_prepare(tx, entry.options, entry.flags))
         if entry.backing_missing and _has_backing(node):
             raise QmpError(wording.backing_missing(node.name))
-        for name in ("backing", "file"):
+        for name in sorted(_LINKS):
             if name in entry.children:
                 self._relink(tx, entry, name)
         _check_unchanged(entry, handled)
@@ -167,7 +173,7 @@ class ReopenQueue:
         node, wanted = entry.node, entry.children[name]
         new = None if wanted is None else self._graph.lookup(None, wanted)
         edge = node.children.get(name)
-        if new is not None and edge is not None:
+        if new is not None:
             self._refuse_cycle(node, new, name)
         if edge is not None:
             if edge.child is new or _behind_implicit(edge.child) is new:
@@ -177,6 +183,8 @@ class ReopenQueue:
             return
         if name == "backing" and not node.driver.supports_backing:
             raise QmpError(wording.no_backing_support(node.driver.name, node.name))
+        if name == "file" and edge is None:
+            raise QmpError(wording.NO_FILE_CHILD)
         if edge is None:
             self._graph.attach(tx, node, new or node, name, p.ROLE_COW)
         else:
@@ -240,13 +248,14 @@ def _check_unchanged(entry: _Entry, handled: set[str]) -> None:
         for key, value in entry.options.items()
         if key not in handled and (key not in opt.COMMON or key == "node-name")
     }
-    others = entry.children.keys() - {"backing", "file"}
+    others = entry.children.keys() - _LINKS
     leftover |= {name: entry.children[name] for name in others}
     # Sharing by force cannot be given again, even if it stays (observed on QEMU 7.2).
+    unrepeatable = {opt.FORCE_SHARE, *node.driver.unrepeatable_options}
     changed = [
         key
         for key, value in leftover.items()
-        if key not in old or value != old[key] or key == opt.FORCE_SHARE
+        if key not in old or value != old[key] or key in unrepeatable
     ]
     if changed:
         raise QmpError(wording.cannot_change_option(hash_order(changed)[0]))

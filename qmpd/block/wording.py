@@ -195,6 +195,11 @@ def no_reopen(driver: str, node: str) -> str:
     return f"Block format '{driver}' used by node '{node}' does not support reopening files"
 
 
+def failed_to_prepare(filename: str) -> str:
+    """Reopen: the driver cannot get ready and does not say why."""
+    return f"failed while preparing to reopen image '{filename}'"
+
+
 def flushing_failed(reason: str) -> str:
     """Reopen starts with a flush, which failed."""
     return f"Error flushing drive: {reason}"
@@ -203,6 +208,9 @@ def flushing_failed(reason: str) -> str:
 def no_backing_support(driver: str, node: str) -> str:
     """The driver has no notion of a backing file."""
     return f"Driver '{driver}' of node '{node}' does not support backing files"
+
+
+NO_FILE_CHILD = "Cannot set file child to format node without file child"
 
 
 def unknown_driver(driver: str) -> str:
@@ -227,11 +235,6 @@ def inconsistent_key(key: str) -> str:
     return f"Parameters '{key.rpartition('.')[0]}.*' used inconsistently"
 
 
-def raw_negative(name: str) -> str:
-    """The raw window begins, or is long, as nothing can."""
-    return f"Parameter '{name}' expects a non-negative number below 2^64"
-
-
 def raw_offset_too_big(offset: int, size: int) -> str:
     """The raw window starts beyond the end of its file."""
     return f"Offset ({offset}) cannot be greater than size of the containing file ({size})"
@@ -245,10 +248,16 @@ def raw_window_too_big(offset: int, size: int, real: int) -> str:
     )
 
 
+def negative_size(option: str) -> str:
+    """An option is a size, but the schema lets any integer pass."""
+    return f"Parameter '{option}' expects a non-negative number below 2^64"
+
+
 RAW_UNALIGNED = "Specified size is not multiple of 512"
 AIO_NATIVE_NEEDS_DIRECT = (
     "aio=native was specified, but it requires cache.direct=on, which was not specified."
 )
+NO_DIRECT = "filesystem does not support O_DIRECT"
 LATENCY_INVALID = "latency-ns is invalid"
 LENGTH_TOO_LARGE = "Could not refresh total sector count: File too large"
 

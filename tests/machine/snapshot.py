@@ -67,7 +67,7 @@ def _node(node):
         "owned": node.monitor_owned,
         "references": node.references,
         "blockers": [blocker.reason for blocker in node.blockers],
-        "children": [(key, _edge(edge)) for key, edge in node.children.items()],
+        "children": sorted((key, _edge(edge)) for key, edge in node.children.items()),
         "parents": [_edge(edge) for edge in node.parents],
         "backing": (node.driver.backing_file, node.driver.auto_backing_file),
         "size": node.driver.length(),

@@ -87,6 +87,22 @@ def test_reopen_of_a_node_that_is_let_go_of(server):
     assert [found.path for found in server.descriptors()] == ["c1"]
 
 
+@pytest.mark.only_qmpd("the original takes the old file for an external data file, then dies")
+def test_refused_change_of_the_file_below_qcow2(server):
+    """A refused reopen leaves no trace: the image is what it was, and can be written."""
+    image(server.dir, "c0")
+    server.execute("blockdev-add", **FILE)
+    server.execute("blockdev-add", driver="raw", node_name="r", file="s")
+    qcow2 = {"driver": "qcow2", "node-name": "q"}
+    server.execute("blockdev-add", **qcow2, file="s")
+    refused = {"driver": "raw", "node-name": "r", "file": "s", "size": 1 << 40}
+    before = server.nodes()
+    assert server.refusal("blockdev-reopen", options=[qcow2 | {"file": "r"}, refused])
+    assert server.nodes() == before
+    assert "data-file-raw" not in before["q"]["image"]["format-specific"]["data"]
+    server.execute("blockdev-reopen", options=[qcow2 | {"file": "s", "read-only": True}])
+
+
 @pytest.mark.only_qmpd("the original dies of an unexpected error (SIGABRT)")
 @pytest.mark.parametrize("driver", ["null-co", "null-aio"])
 def test_null_device_of_negative_size(server, driver):

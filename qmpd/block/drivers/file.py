@@ -46,7 +46,8 @@ class FileDriver(Driver):
     is_protocol = True
     has_footprint = True
     mutable_options = frozenset(("x-check-cache-dropped",))
-    strong_options = ("filename", "locking", "pr-manager")
+    strong_options = ("filename",)
+    unrepeatable_options = frozenset(("aio-max-batch",))
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
@@ -69,8 +70,6 @@ class FileDriver(Driver):
         """
         self.path = options["filename"]
         flags = self.node.flags
-        if options.get("aio") == "native" and not flags.direct:
-            raise QmpError(wording.AIO_NATIVE_NEEDS_DIRECT)
         self._locking = options.get("locking", "auto") != "off"
         if options.get("pr-manager") is not None:
             raise QmpError(wording.no_pr_manager(options["pr-manager"]))
@@ -80,6 +79,8 @@ class FileDriver(Driver):
             self._mode = _mode(flags, 0)
             self.fd = self._open(self._mode)
         try:
+            if options.get("aio") == "native" and not flags.direct:
+                raise QmpError(wording.AIO_NATIVE_NEEDS_DIRECT)
             found = os.fstat(self.fd)
             if not stat.S_ISREG(found.st_mode):
                 raise QmpError(wording.not_regular(self.name, self.path))
@@ -110,7 +111,10 @@ class FileDriver(Driver):
         try:
             return self.graph.storage.open(self.path, mode)
         except OSError as error:
-            raise QmpError(wording.could_not_open(self.path, strerror(error))) from error
+            reason = strerror(error)
+            if error.errno == errno.EINVAL and mode & os.O_DIRECT:
+                reason = wording.NO_DIRECT
+            raise QmpError(wording.could_not_open(self.path, reason)) from error
 
     def close(self) -> None:
         """Close the descriptor, which drops its locks."""
@@ -341,6 +345,8 @@ _ALIGN = 4096
 def _direct_read(fd: int, offset: int, length: int) -> bytes:
     import mmap
 
+    if not length:
+        return b""
     start = offset & -_ALIGN
     end = (offset + length + _ALIGN - 1) & -_ALIGN
     with mmap.mmap(-1, end - start) as buffer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from qmpd.block import options as opt
 from qmpd.block import permissions as p
 from qmpd.block import wording
 from qmpd.block.driver import Driver, Extent, WriteTargets
@@ -29,6 +30,7 @@ class RawDriver(Driver):
     open_children = ("file",)
     mutable_options = frozenset(("offset", "size"))
     strong_options = ("offset", "size")
+    early_sizes = frozenset(("offset", "size"))
 
     _is_filter: bool | None = None
 
@@ -42,9 +44,6 @@ class RawDriver(Driver):
         self._offset, self._size = self._window(options)
 
     def _window(self, options: dict[str, Any]) -> tuple[int, int]:
-        for name in ("offset", "size"):
-            if int(options.get(name, 0)) < 0:
-                raise QmpError(wording.raw_negative(name))
         real = self._file.driver.length()
         offset, size = int(options.get("offset", 0)), options.get("size")
         if offset > real:
@@ -64,6 +63,7 @@ class RawDriver(Driver):
     ) -> Iterable[str]:
         """Move the window."""
         del flags
+        opt.check_sizes(options, self.early_sizes)
         window = self._window(options)
 
         def switch() -> None:
@@ -96,13 +96,22 @@ class RawDriver(Driver):
     def pread(self, offset: int, length: int) -> bytes:
         """Read from the file, zero-padded behind the end of the window."""
         self.disturb("read", offset, length)
-        return self._file.driver.pread(offset + self._offset, length)
+        inside = length
+        if self._size >= 0:
+            inside = max(min(length, self._size - offset), 0)
+        data = self._file.driver.pread(offset + self._offset, inside) if inside else b""
+        return data if inside == length else data + bytes(length - inside)
 
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write to the file."""
         self.disturb("write", offset, len(data))
+        self._check_room(offset + len(data))
         self.note_written(offset + len(data))
         self._file.driver.pwrite(offset + self._offset, data)
+
+    def _check_room(self, end: int) -> None:
+        if 0 <= self._size < end:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def size(self) -> int:
         """The window, or the rest of the file to the byte."""
@@ -110,6 +119,8 @@ class RawDriver(Driver):
 
     def locate(self, offset: int, length: int) -> tuple[int, int] | None:
         """The file's place, moved by the window's start."""
+        if 0 <= self._size < offset + length:
+            return None
         return self._file.driver.locate(offset + self._offset, length)
 
     def note_written(self, end: int) -> None:
@@ -120,6 +131,7 @@ class RawDriver(Driver):
     def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
         """Let the file do it."""
         self.disturb("write", offset, length)
+        self._check_room(offset + length)
         super().note_written(offset + length)
         unmap = unmap and self._file.flags.unmap
         self._file.driver.write_zeroes(offset + self._offset, length, unmap=unmap)
@@ -150,6 +162,7 @@ class RawDriver(Driver):
 
     def write_targets(self, offset: int, length: int) -> WriteTargets | None:
         """The file's places, counted from the window's start."""
+        self._check_room(offset + length)
         targets = self._file.driver.write_targets(offset + self._offset, length)
         if targets is not None and self._offset:
             moved = [(at - self._offset, host, size) for at, host, size in targets.segments]

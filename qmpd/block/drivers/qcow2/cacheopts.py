@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from qmpd.block.drivers.qcow2 import wording
+from qmpd.block.options import check_sizes
 from qmpd.errors import QmpError
-from qmpd.protocol.encoder import hash_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 DEFAULT_L2_CACHE = 32 << 20
 MIN_ENTRY = 512
 MIN_REFCOUNT_TABLES, MIN_L2_TABLES = 4, 2
-_SIZES = ("cache-size", "l2-cache-size", "l2-cache-entry-size", "refcount-cache-size")
+_SIZES = frozenset(("cache-size", "l2-cache-size", "l2-cache-entry-size", "refcount-cache-size"))
 INT_MAX, UINT_MAX = (1 << 31) - 1, (1 << 32) - 1
 
 
@@ -25,7 +25,7 @@ def check(options: dict[str, Any], cluster_size: int, virtual_size: int) -> None
     Raises:
         QmpError: the options contradict each other or are out of range.
     """
-    _refuse_negative(options)
+    check_sizes(options, _SIZES)
     entry_size = options.get("l2-cache-entry-size", cluster_size)
     needed = -(-virtual_size // cluster_size) * 8
     l2_max = -(-needed // cluster_size) * cluster_size
@@ -38,14 +38,23 @@ def check(options: dict[str, Any], cluster_size: int, virtual_size: int) -> None
         raise QmpError(wording.REFCOUNT_CACHE_TOO_BIG)
     if not 0 <= options.get("cache-clean-interval", 0) <= UINT_MAX:
         raise QmpError(wording.CLEAN_INTERVAL_TOO_BIG)
-    if "encrypt.format" in options:
-        raise QmpError(wording.not_encrypted(options["encrypt.format"]))
 
 
-def _refuse_negative(options: dict[str, Any]) -> None:
-    negative = [name for name in _SIZES if options.get(name, 0) < 0]
-    if negative:
-        raise QmpError(wording.negative_size(hash_order(negative)[0]))
+def join(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """Join options as the original does (found out by comparing reopens on QEMU 7.2).
+
+    A new template replaces all old overlap checks, a new total both old cache sizes; an old
+    total does not survive any single size.
+    """
+    replaced: set[str] = set()
+    if "overlap-check" in new or "overlap-check.template" in new:
+        replaced |= {key for key in old if key.startswith("overlap-check")}
+    if "cache-size" in new:
+        replaced |= {"l2-cache-size", "refcount-cache-size"}
+    joined = {**{key: value for key, value in old.items() if key not in replaced}, **new}
+    if "cache-size" not in new:
+        joined.pop("cache-size", None)
+    return joined
 
 
 def _split(options: dict[str, Any], l2_max: int, refcount_min: int) -> tuple[int, int]:

@@ -7,8 +7,10 @@ import errno
 from qmpd.block import wording
 from qmpd.block.driver import DATA, UNALLOCATED, ZERO, Driver, Extent, WriteTargets, strerror, warn
 from qmpd.block.drivers.qcow2 import cacheopts, types
+from qmpd.block.drivers.qcow2 import wording as qcow2_wording
 from qmpd.block.drivers.qcow2.image import Image
 from qmpd.block.drivers.qcow2.parsing import Encryption
+from qmpd.block.filename import Names
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
@@ -110,32 +112,47 @@ class Qcow2Driver(Driver):
                     secrets=self.graph.secrets,
                     no_aes=self.graph.no_aes,
                 ),
+                check=lambda header: cacheopts.check(options, header.cluster_size, header.size),
             )
         except OSError as error:
             file = self._file.exact_filename()
             raise QmpError(wording.could_not_open(file, strerror(error))) from error
-        cacheopts.check(options, self.image.cluster_size, self.image.virtual_size)
         self.image.on_corrupt = self._tell_corruption
         self.backing_file = self.auto_backing_file = self.image.backing_file
         self.backing_format = self.image.backing_format
 
     def close(self) -> None:
         """Write everything back; an image whose storage fails stays as it is."""
+        if self.image.dirty and not self.image.writable:
+            self._note_vain_write()
         try:
             self.image.close()
         except OSError as error:
             warn(f"could not write back '{self.node.name}': {strerror(error)}")
+
+    def _note_vain_write(self) -> None:
+        """The original tries to mark even a read-only image as clean, and counts that."""
+        Driver.note_written(self._file, self.image.cluster_size)
+
+    @staticmethod
+    def join_options(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+        """New options may replace several old ones that say the same in other words."""
+        return cacheopts.join(new, old)
 
     def reopen_prepare(
         self, tx: Transaction, options: dict[str, Any], flags: Flags
     ) -> Iterable[str]:
         """Write back before write access goes; take note when it comes.
 
+        An image that stays read-only would be marked as clean, too.
+
         Raises:
-            QmpError: the image cannot be written back, or is corrupt.
+            QmpError: the image cannot be written back or marked, or not be written at all.
         """
         image = self.image
         cacheopts.check(options, image.cluster_size, image.virtual_size)
+        if "encrypt.format" in options:  # an encrypted image would not be open
+            raise QmpError(qcow2_wording.not_encrypted(options["encrypt.format"]))
         was_read_only = self.node.flags.read_only
         if flags.read_only and not was_read_only:
             try:
@@ -143,8 +160,12 @@ class Qcow2Driver(Driver):
             except OSError as error:
                 raise QmpError(wording.flushing_failed(strerror(error))) from error
             tx.on_abort(self._writable_again)
+        elif flags.read_only and image.dirty:
+            image.forget_dirt()
+            self._note_vain_write()
+            raise QmpError(wording.failed_to_prepare(Names().of(self.node).text))
         elif was_read_only and not flags.read_only:
-            image.refuse_if_corrupt()
+            image.refuse_writing()
             tx.on_commit(self._writable_again)
         return self.mutable_options
 
@@ -295,6 +316,7 @@ class Qcow2Driver(Driver):
             data = {
                 "compat": "1.1",
                 "lazy-refcounts": image.lazy_refcounts,
+                **({} if image.data_file is None else {"data-file": image.data_file}),
                 "corrupt": image.corrupt,
                 "extended-l2": image.extended_l2,
                 "refcount-bits": image.refcount_bits,

@@ -47,6 +47,12 @@ class Facts:
         return self._header.backing_format.decode("utf-8", "surrogateescape")
 
     @property
+    def data_file(self) -> str | None:
+        """What the header calls the external data file, None if it does not speak of one."""
+        name = self._header.data_file
+        return None if name is None else name.split(b"\0")[0].decode("utf-8", "surrogateescape")
+
+    @property
     def compression_type(self) -> str:
         """``zlib`` or ``zstd``."""
         return "zstd" if self._header.compression_type else "zlib"

@@ -82,6 +82,7 @@ class Header:
         "l1_entries",
         "l1_offset",
         "nb_snapshots",
+        "outdated",
         "refcount_order",
         "refcount_table_clusters",
         "refcount_table_offset",
@@ -115,6 +116,8 @@ class Header:
         self.compression_type = 0
         self.unknown_fields = b""
         self.unknown_extensions: list[tuple[int, bytes]] = []
+        self.outdated = False
+        """Whether it has an extension that goes as soon as the image is writable."""
         self.bitmaps: tuple[int, int, int] | None = None
         self.crypto: tuple[int, int] | None = None
         self.data_file: bytes | None = None

@@ -109,19 +109,23 @@ class Image(Facts):
         writable: bool,
         lazy_refcounts: bool | None = None,
         encryption: Encryption | None = None,
+        check: Callable[[Header], None] | None = None,
     ) -> Image:
         """Open the image in ``file``; raises ``QmpError`` with QEMU's text if it cannot be.
 
-        ``lazy_refcounts`` overrides the image's own flag (the node option of that name). Opened
+        ``lazy_refcounts`` overrides the image's own flag (the node option of that name), ``check``
+        looks at the other options when the header is known. Opened
         writable, a dirty image is repaired and unknown autoclear bits are cleared.
         """
         head = file.pread(0, HEAD_SIZE)
         header = parse(file, head, writable=writable)
         l1 = _read_table(file, header.l1_offset, header.l1_entries * 8, wording.L1_UNREADABLE)
-        encryption = encryption or Encryption()
-        check_encryption(header, encryption)
+        if check is not None:
+            check(header)
         if lazy_refcounts and header.version < 3:
             raise QmpError(wording.LAZY_NEEDS_V3)
+        encryption = encryption or Encryption()
+        check_encryption(header, encryption)
         table_size = header.refcount_table_clusters << header.cluster_bits
         if header.refcount_table_offset + table_size > _MAX_LENGTH:
             reason = "Input/output error"
@@ -136,6 +140,7 @@ class Image(Facts):
         if header.bitmaps is not None:
             read_directory(file, *header.bitmaps)
         if writable:
+            image.clean()
             image.set_writable(True)
         return image
 
@@ -438,28 +443,33 @@ class Image(Facts):
         """Follow the node's read-only flag.
 
         To read-only: flushes and clears the dirty bit. To writable: raises ``QmpError`` for an
-        image that is corrupt, repairs a dirty one, clears unknown autoclear bits.
+        image that cannot be. QEMU looks for corruption, and repairs, only when it opens an image.
         """
         if writable == self._writable:
             return
         if writable:
-            self._become_writable()
+            self.refuse_writing()
         else:
             self._settle()
         self._writable = writable
 
-    def refuse_if_corrupt(self) -> None:
+    def refuse_writing(self) -> None:
         """Raise the ``QmpError`` that forbids making this image writable, if there is one."""
-        if self.corrupt:
-            raise QmpError(wording.CORRUPT_NOT_WRITABLE)
         if self._header.extended_l2:
             raise QmpError(wording.EXTENDED_L2_NOT_WRITABLE)
 
-    def _become_writable(self) -> None:
+    def clean(self) -> None:
+        """Repair a dirty image that is opened for writing, and clear unknown autoclear bits.
+
+        Raises ``QmpError`` if the image is beyond that.
+        """
         header = self._header
-        self.refuse_if_corrupt()
-        if header.autoclear & ~AUTOCLEAR_KNOWN:
+        if self.corrupt:
+            raise QmpError(wording.CORRUPT_NOT_WRITABLE)
+        self.refuse_writing()
+        if header.autoclear & ~AUTOCLEAR_KNOWN or header.outdated:
             header.autoclear &= AUTOCLEAR_KNOWN
+            header.outdated = False
             self._write_header()
         if self.dirty:
             self._repair()
@@ -474,7 +484,12 @@ class Image(Facts):
             raise QmpError(wording.cannot_repair(str(error.strerror))) from None
         if counts.corruptions:
             raise QmpError(wording.cannot_repair("Input/output error"))
-        self._set_incompatible(self._header.incompatible & ~INCOMPAT_DIRTY)
+        self.forget_dirt()
+        self._write_header()
+
+    def forget_dirt(self) -> None:
+        """Count the image as clean from now on, whatever its header says."""
+        self._header.incompatible &= ~INCOMPAT_DIRTY
 
     def _settle(self) -> None:
         if self._broken:
@@ -483,7 +498,7 @@ class Image(Facts):
         self._write_back_refcounts()
         self._file.flush()
         if self.dirty:
-            self._header.incompatible &= ~INCOMPAT_DIRTY
+            self.forget_dirt()
             self._write_header()
 
     def close(self) -> None:

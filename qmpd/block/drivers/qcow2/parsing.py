@@ -171,6 +171,8 @@ class Encryption:
 
 def check_encryption(header: Header, encryption: Encryption) -> None:
     """Refuse encryption methods that QEMU does not know; raises ``QmpError``."""
+    if not header.crypt_method and encryption.method is not None:
+        raise QmpError(wording.not_encrypted(encryption.method))
     if header.crypt_method > CRYPT_LUKS:
         raise QmpError(wording.unsupported_encryption(header.crypt_method))
     if header.crypt_method == CRYPT_AES and encryption.no_aes:
@@ -259,7 +261,9 @@ def _parse_bitmaps(header: Header, data: bytes) -> None:
     if len(data) != 24:
         raise QmpError(wording.BITMAPS_EXTENSION_LENGTH)
     if not header.autoclear & AUTOCLEAR_BITMAPS:
-        return  # some other program wrote to the image: its bitmaps are out of date
+        # Some other program wrote to the image: its bitmaps are out of date.
+        header.outdated = True
+        return
     count, reserved, size, offset = struct.unpack(">IIQQ", data)
     if reserved:
         raise QmpError(wording.BITMAPS_RESERVED)

@@ -214,11 +214,6 @@ def create_backing(backing_file: str, backing_format: str, strerror: str) -> str
     )
 
 
-def negative_size(name: str) -> str:
-    """A size of a cache is less than nothing."""
-    return f"Parameter '{name}' expects a non-negative number below 2^64"
-
-
 L2_CACHE_TOO_BIG = "L2 cache size too big"
 REFCOUNT_CACHE_TOO_BIG = "Refcount cache size too big"
 CLEAN_INTERVAL_TOO_BIG = "Cache clean interval too big"
