@@ -179,11 +179,12 @@ def as_errno(error: OSError) -> int:
 class Copied:
     """What one step did: bytes looked at, and whether any were copied."""
 
-    __slots__ = ("copied", "error", "operation", "size")
+    __slots__ = ("copied", "error", "flushed", "operation", "size")
 
     def __init__(self, size: int, *, copied: bool) -> None:
         self.size = size
         self.copied = copied
+        self.flushed = False
         self.operation = ""
         self.error = 0
 

@@ -146,8 +146,8 @@ class CommitJob(BlockJob):
                 self.current = offset
                 delay = 0
                 continue
-            copied = True
             result: Copied = yield Work(self._copy(offset, left, in_steps=small))
+            copied = not result.flushed
             offset += result.size
             self.current = offset
             if result.error and not small:
@@ -172,8 +172,16 @@ class CommitJob(BlockJob):
 
     def _copy(self, offset: int, left: int, *, in_steps: bool) -> Callable[[], Copied]:
         if in_steps:
-            return lambda: copy_step(self.top, self.base, offset, left, in_steps=True)
+            return lambda: self._copy_step(offset, left)
         return lambda: copy_steps(self.top, self.base, offset, offset + left)
+
+    def _copy_step(self, offset: int, left: int) -> Copied:
+        result = copy_step(self.top, self.base, offset, left, in_steps=True)
+        if self.rate.is_used_up_by(result.size):
+            # There is time now. Woken with nothing left to do, the job ends before the reply.
+            self.base.driver.flush()
+            result.flushed = True
+        return result
 
     # --- end ---------------------------------------------------------------------------
 

@@ -22,6 +22,10 @@ class RateLimit:
         self._slice_end = 0
         self._dispatched = 0
 
+    def is_used_up_by(self, size: int) -> bool:
+        """Whether ``size`` bytes take a slice of their own, so that a pause follows them."""
+        return 0 < self.speed * SLICE_NS <= size * 1_000_000_000
+
     def delay(self, now: int, size: int) -> int:
         """Account ``size`` bytes at ``now``; how many ns to wait before the next chunk."""
         if self.speed == 0:

@@ -215,6 +215,17 @@ def test_first_failure_of_several_reopened_nodes():
     )
 
 
+@pytest.mark.parametrize("name", ["x", "s0"])
+def test_job_woken_twice_without_work_ends_before_the_reply(name):
+    """What it has copied is on disk already, since it had to wait for its speed."""
+    run(
+        "sparse",
+        *separate(5),
+        commit("f5", top_node="f3", base_node="f0", speed=1),
+        add("raw", name, file="f5", read_only=True),
+    )
+
+
 @pytest.mark.parametrize(
     "twice",
     [
