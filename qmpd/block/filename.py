@@ -111,7 +111,8 @@ def combine(base: str, name: str) -> str:
     """Resolve a name from an image's header against the image's own name."""
     if name.startswith("/") or _has_protocol(name):
         return name
-    return base[: base.rfind("/") + 1] + name
+    directory = max(base.rfind("/"), base.find(":") if _has_protocol(base) else -1)
+    return base[: directory + 1] + name
 
 
 def _has_protocol(name: str) -> bool:
@@ -130,7 +131,7 @@ def without_protocol(name: str) -> str:
     head, _, rest = name.partition(":")
     if head != "file":
         raise QmpError(wording.unknown_protocol(head))
-    return rest
+    return f"./{rest}" if _has_protocol(rest) else rest
 
 
 def find_by_filename(top: Node, wanted: str) -> Node | None:

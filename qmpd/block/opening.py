@@ -348,6 +348,8 @@ def implied_backing(node: Node) -> dict[str, Any] | None:
     definition = definition_of(combine(base, text))
     if driver:
         definition["driver"] = driver
+    if "driver" not in definition and "file" not in definition:
+        raise QmpError(wording.NO_DRIVER_NOR_FILE)
     if "driver" not in definition:
         definition["driver"] = probe(node.driver.graph, definition)
     inline = definition.get("file")

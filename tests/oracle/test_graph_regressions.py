@@ -1,5 +1,7 @@
 """Differences of the graph that random definitions, reopens and images have found."""
 
+import os
+import shutil
 import struct
 import subprocess
 
@@ -39,8 +41,9 @@ def images(directory):
     put(directory / "sub" / "strange", 32, ">I", 3)  # an unknown encryption method
 
 
-def qemu_img(*arguments):
-    subprocess.run(("qemu-img", *arguments), check=True)
+def qemu_img(*arguments, directory=None):
+    words = ("qemu-img", *arguments)
+    subprocess.run(words, check=True, cwd=directory)
 
 
 def put(path, offset, layout, value):
@@ -174,3 +177,57 @@ def test_a_relinked_child_is_the_newest_one():
         *(reopen(node | {"file": "r"}), Step("edges", edges)),
         *(reopen(window | {"file": "t"}, failing), Step("edges", edges)),
     )
+
+
+def test_a_reopen_does_not_look_at_the_size():
+    def grow(server):
+        os.truncate(server.dir / "raw", 2 << 20)
+        return []
+
+    node = file("raw") | {"node-name": "s"}
+    run(
+        add("file", "s", filename="raw"),
+        add("raw", "r", file="s"),
+        Step("the file grows", grow),
+        reopen(node),
+        reopen({"driver": "raw", "node-name": "r", "file": "s", "size": 2 << 20}),
+        add("file", "t", filename="raw"),
+    )
+
+
+@pytest.mark.parametrize("backing", ["base", "file:json:{}", "file:./json:{}"])
+def test_names_with_colons(backing):
+    """What is before the colon of an image's own name counts as a protocol."""
+
+    def strange(directory):
+        image(directory, "base")
+        shutil.copy(directory / "base", directory / "json:{}")
+        arguments = ("-u", "-b", backing, "-F", "qcow2", "overlay", "1M")
+        qemu_img("create", "-q", "-f", "qcow2", *arguments, directory=directory)
+        shutil.copy(directory / "overlay", directory / "a:b")
+
+    def remove(server):
+        for name in ("a:b", "json:{}", "overlay"):
+            (server.dir / name).unlink()
+        return []
+
+    steps = [
+        add("qcow2", name, file=file(path), read_only=True, **options)
+        for name, path, options in (
+            ("o", "overlay", {}),
+            ("p", "a:b", {}),
+            ("q", "a:b", {"backing": None}),
+        )
+    ]
+    compare([*steps, Step("nobody looks at them in the end", remove)], strange)
+
+
+def test_a_name_that_says_nothing():
+    def empty(directory):
+        arguments = ("-u", "-b", "json:{}", "-F", "raw", "overlay", "1M")
+        qemu_img("create", "-q", "-f", "qcow2", *arguments, directory=directory)
+        data = (directory / "overlay").read_bytes()
+        # The format goes with the extension's magic, which is a stranger's then.
+        (directory / "overlay").write_bytes(data.replace(b"\xe2\x79\x2a\xca", b"\x12\x34\x56\x78"))
+
+    compare([add("qcow2", "o", file=file("overlay"))], empty)

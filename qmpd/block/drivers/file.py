@@ -126,13 +126,9 @@ class FileDriver(Driver):
     def reopen_prepare(
         self, tx: Transaction, options: dict[str, Any], flags: Flags
     ) -> Iterable[str]:
-        """The permission check opens what the new flags ask for; here the size is noted."""
-        del options, flags
-        tx.on_commit(self._refresh_length)
+        """The permission check opens what the new flags ask for."""
+        del tx, options, flags
         return ("x-check-cache-dropped", "drop-cache")
-
-    def _refresh_length(self) -> None:
-        self._length = (os.fstat(self.fd).st_size + 511) & ~511
 
     # --- permissions -------------------------------------------------------------------
 
@@ -209,8 +205,8 @@ class FileDriver(Driver):
     def length(self) -> int:
         """The file's size in whole sectors, as it was when last asked for or written to.
 
-        Like the original, a node does not notice what others do to its file until it is
-        reopened.
+        Like the original, a node does not notice what others do to its file, nor does a
+        reopen look at it.
         """
         return self._length
 
