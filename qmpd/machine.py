@@ -126,6 +126,8 @@ class Machine:
         )
         self.graph.tell = self._tell
         self.graph.drain = self.jobs.drain
+        self.jobs.unsettled = self.dispatcher.hold_reply
+        self.jobs.settled = self.dispatcher.settled
         self.graph.levers = self.jobs.levers = self.levers
         self.jobs.die = self.die
         if self.profile is not None:

@@ -14,6 +14,7 @@ from qmpd.block.refresh import refresh
 from qmpd.block.transaction import Transaction
 from qmpd.errors import QmpError
 from qmpd.jobs.job import Job
+from qmpd.jobs.turns import give_way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -216,6 +217,7 @@ def copy_steps(top: Node, base: Node, offset: int, end: int) -> Copied:
         if result.error or offset >= end or monotonic_ns() >= until:
             result.size = offset - start
             return result
+        give_way()
 
 
 def copy_step(top: Node, base: Node, offset: int, limit: int, *, in_steps: bool = False) -> Copied:

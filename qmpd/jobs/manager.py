@@ -77,6 +77,10 @@ class JobManager:
         self._busy: set[Job] = set()
         self._waiting: list[Callable[[], None]] = []
         self._held: list[Callable[[], None]] = []
+        self._settling: set[Job] = set()
+        self.unsettled: Callable[[], None] = lambda: None
+        """Called when a reply has to wait for a job, :attr:`settled` when it may go."""
+        self.settled: Callable[[], None] = lambda: None
         self._ending: Callable[[], None] | None = None
         """What to do when the last job has ended; set when the machine is told to quit."""
         self.closed = False
@@ -312,6 +316,10 @@ class JobManager:
 
             def deliver() -> None:
                 job.work_done(value, error)
+                if job in self._settling:
+                    self._settling.discard(job)
+                    if not self._settling:
+                        self.settled()
 
             if self._waiting:
                 self._held.append(deliver)
@@ -320,6 +328,11 @@ class JobManager:
                 deliver()
 
         self.scheduler.submit(work, done)
+
+    def settle(self, job: Job) -> None:
+        """The reply of the present command waits until ``job`` has its slice of work behind it."""
+        self._settling.add(job)
+        self.unsettled()
 
     def when_quiet(self, action: Callable[[], None]) -> None:
         """Call ``action`` when no slice is on the worker thread: at once, or soon."""

@@ -313,7 +313,7 @@ def run(machine, program, examples):
 
 def test_storage_daemon():
     """Definitions, deletions, reopens, commits and verbs in any order."""
-    run(Sequence, Program.STORAGE_DAEMON, 150)
+    run(Sequence, Program.STORAGE_DAEMON, 200)
 
 
 def test_disk():

@@ -152,6 +152,16 @@ def test_reopen_wakes_a_sleeping_commit_once(family):
     )
 
 
+def test_what_a_drain_ends_has_ended_before_the_reply():
+    """Nothing is left to copy: the second of two drains sees the job to its end."""
+    run(
+        "sparse",
+        *separate(5),
+        commit("f5", top_node="f3", base_node="f0", speed=1),
+        add("raw", "f1", file="f5"),
+    )
+
+
 @pytest.mark.parametrize("family", ["full", "deep", "shapes"])
 def test_reference_wakes_a_sleeping_commit_twice(family):
     last = len(SETS[family].layers) - 1
