@@ -163,7 +163,7 @@ class CommitJob(BlockJob):
             if result.copied:
                 delay = self.rate.delay(self.manager.scheduler.now(), result.size)
         if copied:
-            yield Work(self.base.driver.flush, extra=True)
+            yield Work(self.base.driver.flush)
 
     @property
     def _small_steps(self) -> bool:

@@ -38,16 +38,12 @@ class Sleep:
 
 
 class Work:
-    """Go on with the result of ``function``, called on the worker thread.
+    """Go on with the result of ``function``, called on the worker thread."""
 
-    ``extra`` is what the original does not do: nobody may see that it takes time.
-    """
+    __slots__ = ("function",)
 
-    __slots__ = ("extra", "function")
-
-    def __init__(self, function: Callable[[], Any], *, extra: bool = False) -> None:
+    def __init__(self, function: Callable[[], Any]) -> None:
         self.function = function
-        self.extra = extra
 
 
 class Afterwards:
@@ -111,7 +107,6 @@ class Job(Parent):
         self._run: Run | None = None
         self._chunk_waits = False
         self._early = 0
-        self._extra = False
         """How many of the next sleeps are to end at once."""
 
     # --- identity ----------------------------------------------------------------------
@@ -198,7 +193,7 @@ class Job(Parent):
         if wants is None:
             return
         if isinstance(wants, Work):
-            self.busy, self._extra = True, wants.extra
+            self.busy = True
             self.manager.submit(self, wants.function)
         elif isinstance(wants, Afterwards):
             self.busy = True
@@ -252,8 +247,6 @@ class Job(Parent):
         """Go on."""
         self.pause_count -= 1
         self.enter()
-        if self.busy and self._extra:
-            self.manager.settle(self)
 
     def hold(self) -> None:
         """A drained section begins that the job will not leave alive."""
