@@ -25,6 +25,10 @@ SWITCH_INTERVAL = 0.0005
 """How long (s) a thread may keep the interpreter; also so that slices of jobs don't."""
 
 
+_READABLE = 0x001
+"""EPOLLIN alone."""
+
+
 class Porch:
     """A loop for descriptors and nothing else.
 
@@ -69,18 +73,22 @@ class Porch:
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._poll.register(self._wake, select.EPOLLIN)
         reactor = self._reactor
+        poll, readers = self._poll.poll, reactor.readers
         while True:
-            more = reactor.run_collected()
+            more = bool(reactor.soon) and reactor.run_collected()
             if self.ended or reactor.attached:
                 break
             if reactor.changes != self._changes:
                 self._update()
             loads = not self._loading and self._expected()
-            ready = self._poll.poll(0 if more else IDLE_SECONDS if loads else -1)
+            ready = poll(0 if more else IDLE_SECONDS if loads else -1)
             if not ready and not more and loads:
                 self._begin_loading()
             for fd, mask in ready:
-                self._handle(fd, mask)
+                if mask == _READABLE and fd in readers:
+                    readers[fd]()  # what happens all day
+                else:
+                    self._handle(fd, mask)
 
     def close(self) -> None:
         """Give the descriptors back."""

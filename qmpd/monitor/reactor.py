@@ -33,7 +33,8 @@ class Reactor:
         self.clock = clock
         """Time as the lab has it; None is the real one."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._soon: list[Callable[[], None]] = []
+        self.soon: list[Callable[[], None]] = []
+        """What is to be done in the next round, while there is no loop."""
         self.readers: dict[int, Callable[[], None]] = {}
         self.writers: dict[int, Callable[[], None]] = {}
         self.changes = 0
@@ -55,11 +56,11 @@ class Reactor:
             loop.add_reader(fd, action)
         for fd, action in self.writers.items():
             loop.add_writer(fd, action)
-        for action in self._soon:
+        for action in self.soon:
             loop.call_soon(action)
         self.readers.clear()
         self.writers.clear()
-        self._soon.clear()
+        self.soon.clear()
 
     def require_loop(self) -> asyncio.AbstractEventLoop:
         """The loop; made now if it was not there yet."""
@@ -76,13 +77,13 @@ class Reactor:
 
     def run_collected(self) -> bool:
         """Do what was to be done soon, while there is no loop; whether there is more already."""
-        actions, self._soon = self._soon, []
+        actions, self.soon = self.soon, []
         while actions and self._loop is None:
             actions.pop(0)()
         if actions:
             for action in actions:  # one of them has brought the loop
                 self.loop.call_soon(action)
-        return bool(self._soon)
+        return bool(self.soon)
 
     # --- time --------------------------------------------------------------------------
 
@@ -105,7 +106,7 @@ class Reactor:
     def call_soon(self, action: Callable[[], None]) -> None:
         """Call ``action`` in the loop's next round."""
         if self._loop is None:
-            self._soon.append(action)
+            self.soon.append(action)
         else:
             self._loop.call_soon(action)
 
