@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-from errno import EIO, ENOMEDIUM
+from errno import EIO
 
 from qmpd.block.drivers.qcow2 import wording
 from qmpd.block.drivers.qcow2.bitmaps import mark_in_use, read_directory
-from qmpd.block.drivers.qcow2.compressed import decompressor
-from qmpd.block.drivers.qcow2.facts import Facts
 from qmpd.block.drivers.qcow2.header import (
     AUTOCLEAR_KNOWN,
-    INCOMPAT_CORRUPT,
     INCOMPAT_DIRTY,
     check_backing_name,
 )
@@ -25,11 +21,12 @@ from qmpd.block.drivers.qcow2.parsing import (
     read_backing_name,
     read_extensions,
 )
+from qmpd.block.drivers.qcow2.reading import ReadableImage
 from qmpd.block.drivers.qcow2.refcounts import Refcounts
 from qmpd.block.drivers.qcow2.resize import grow_l1, set_size
 from qmpd.block.drivers.qcow2.snapshots import read_snapshots
-from qmpd.block.drivers.qcow2.tables import any_within, compressed_range, decode_table
-from qmpd.block.drivers.qcow2.types import COMPRESSED, DATA, Extent, ImageCorruptError
+from qmpd.block.drivers.qcow2.tables import any_within, decode_table
+from qmpd.block.drivers.qcow2.types import ImageCorruptError
 from qmpd.block.drivers.qcow2.writer import Writer
 from qmpd.errors import QmpError
 
@@ -43,7 +40,6 @@ if TYPE_CHECKING:
     from qmpd.block.drivers.qcow2.types import ByteFile, CowRead, WriteSegment
 
 _ZERO_CHUNK = 1 << 20
-_INCOMPATIBLE_AT = 72
 _MAX_LENGTH = (1 << 63) - (1 << 30)
 
 
@@ -57,7 +53,7 @@ def _read_table(file: ByteFile, offset: int, size: int, what: str) -> array[int]
         raise QmpError(wording.failed(what, str(error.strerror))) from None
 
 
-class Image(Facts):
+class Image(ReadableImage):
     """The format logic of one qcow2 image. Offsets and lengths are bytes.
 
     Everything is synchronous and for one caller at a time. I/O raises ``OSError``;
@@ -66,16 +62,9 @@ class Image(Facts):
 
     __slots__ = (
         "_bitmaps_in_use",
-        "_broken",
-        "_cached_cluster",
-        "_decompress",
-        "_file",
         "_known_refcounts",
         "_known_writer",
-        "_mapping",
         "_use_lazy_refcounts",
-        "_writable",
-        "on_corrupt",
         "snapshots",
     )
 
@@ -87,18 +76,11 @@ class Image(Facts):
         *,
         lazy_refcounts: bool | None = None,
     ) -> None:
-        super().__init__(header)
-        self._file = file
-        self._mapping = mapping
+        super().__init__(file, header, mapping)
         self._known_refcounts: Refcounts | None = None
         self._known_writer: Writer | None = None
-        self._decompress = decompressor(header.compression_type)
         self._use_lazy_refcounts = lazy_refcounts
-        self._writable = False
-        self._broken = False
-        self.on_corrupt: Callable[[ImageCorruptError], None] | None = None
         self._bitmaps_in_use = False
-        self._cached_cluster: tuple[tuple[int, int], bytes] | None = None
         self.snapshots, _ = read_snapshots(header, file)
 
     @classmethod
@@ -180,51 +162,6 @@ class Image(Facts):
     def writable(self) -> bool:
         """Whether the image was opened, or made, writable."""
         return self._writable
-
-    # Reading
-
-    def map(self, offset: int, length: int) -> Extent:
-        """The extent at guest byte ``offset``, at most ``length`` bytes, merged maximally."""
-        self._check_alive()
-        try:
-            return self._mapping.map(offset, length)
-        except ImageCorruptError as error:
-            raise self._corrupted(error) from None
-
-    def read(self, offset: int, length: int) -> bytes:
-        """The image's own guest bytes; what it has not allocated reads as zeros."""
-        parts: list[bytes] = []
-        position, end = offset, offset + length
-        while position < end:
-            extent = self.map(position, end - position)
-            if extent.kind == DATA and extent.host_offset is not None:
-                parts.append(self._file.pread(extent.host_offset, extent.length))
-            elif extent.kind == COMPRESSED:
-                parts.append(self._read_compressed(position, extent.length))
-            else:
-                parts.append(bytes(extent.length))
-            position += extent.length
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _read_compressed(self, offset: int, length: int) -> bytes:
-        size = self.cluster_size
-        parts: list[bytes] = []
-        end = offset + length
-        while offset < end:
-            inside = offset % size
-            take = min(end - offset, size - inside)
-            entry = self._mapping.entry_at(offset)
-            cluster = self._inflated(*compressed_range(entry, self._header.cluster_bits))
-            parts.append(cluster[inside : inside + take])
-            offset += take
-        return b"".join(parts)
-
-    def _inflated(self, offset: int, length: int) -> bytes:
-        key = (offset, length)
-        if self._cached_cluster is None or self._cached_cluster[0] != key:
-            packed = self._file.pread(offset, length)
-            self._cached_cluster = (key, self._decompress(packed, self.cluster_size))
-        return self._cached_cluster[1]
 
     # Writing
 
@@ -336,16 +273,7 @@ class Image(Facts):
             self._set_incompatible(self._header.incompatible | INCOMPAT_DIRTY)
         return not self.dirty
 
-    def _set_incompatible(self, bits: int) -> None:
-        self._file.pwrite(_INCOMPATIBLE_AT, struct.pack(">Q", bits))
-        self._file.flush()
-        self._header.incompatible = bits
-
     # Corruption
-
-    def _check_alive(self) -> None:
-        if self._broken:
-            raise OSError(ENOMEDIUM, "No medium found")
 
     def _guard(self, offset: int, length: int) -> None:
         """Raise ``ImageCorruptError`` if a write there would destroy known metadata."""
@@ -368,17 +296,6 @@ class Image(Facts):
         if found:
             sentence = wording.overlap(found[0])
             raise ImageCorruptError(sentence, fatal=True, offset=offset, size=length)
-
-    def _corrupted(self, error: ImageCorruptError) -> ImageCorruptError:
-        """Mark a writable image corrupt; what is read-only only reports."""
-        error.fatal = error.fatal and self._writable
-        if self.on_corrupt is not None:
-            report, self.on_corrupt = self.on_corrupt, None  # QEMU tells once
-            report(error)
-        if error.fatal:
-            self._broken = True
-            self._set_incompatible(self._header.incompatible | INCOMPAT_CORRUPT)
-        return error
 
     # Header and life
 
