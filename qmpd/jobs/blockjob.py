@@ -29,8 +29,9 @@ CHUNK = 512 * 1024
 BATCH = 4 << 20
 """Bytes per step otherwise: long enough to be quick, short enough to stay responsive."""
 
-TURN_NS = 8_000_000
-"""How long the worker copies before it tells the loop: each time costs two wake-ups."""
+TURN_NS = 100_000_000
+"""How long the worker copies before it tells the loop, while nobody waits for it: each time
+costs two wake-ups."""
 
 LOOK_AHEAD = 1 << 34
 """Bytes whose tables are looked at in one go on the loop."""
@@ -205,18 +206,19 @@ def unallocated(top: Node, base: Node, offset: int, length: int, *, in_steps: bo
     return size if layer is None else 0
 
 
-def copy_steps(top: Node, base: Node, offset: int, end: int) -> Copied:
-    """Copy what lies above ``base`` from ``offset`` on, for a while or to the ``end``.
+def copy_steps(job: Job, top: Node, base: Node, offset: int) -> Copied:
+    """Copy what lies above ``base`` from ``offset`` on, to the end or until ``job`` is hurried.
 
     Runs on the worker thread. An error is that of the step behind the ``size`` bytes.
     """
-    start, until = offset, monotonic_ns() + TURN_NS
+    start, end, until = offset, job.total, monotonic_ns() + TURN_NS
     while True:
         result = copy_step(top, base, offset, min(BATCH, end - offset))
         offset += result.size
-        if result.error or offset >= end or monotonic_ns() >= until:
+        if result.error or offset >= end or job.hurried or monotonic_ns() >= until:
             result.size = offset - start
             return result
+        job.current = offset  # for those who ask meanwhile
         give_way()
 
 

@@ -173,7 +173,7 @@ class CommitJob(BlockJob):
     def _copy(self, offset: int, left: int, *, in_steps: bool) -> Callable[[], Copied]:
         if in_steps:
             return lambda: self._copy_step(offset, left)
-        return lambda: copy_steps(self.top, self.base, offset, offset + left)
+        return lambda: copy_steps(self, self.top, self.base, offset)
 
     def _copy_step(self, offset: int, left: int) -> Copied:
         result = copy_step(self.top, self.base, offset, left, in_steps=True)

@@ -102,6 +102,9 @@ class Job(Parent):
         self.done = False
         """The work has ended; what remains happens in the main loop."""
         self.busy = False
+        """A slice of the work is on the worker thread."""
+        self.hurried = False
+        """Somebody waits for the end of that slice (set on the loop, read by the worker)."""
         self._before_pause = states.RUNNING
         self._timer: Timer | None = None
         self._run: Run | None = None
@@ -159,7 +162,9 @@ class Job(Parent):
 
     def enter(self) -> None:
         """Wake the work if it sleeps or waits; a busy or finished job is left alone."""
-        if self.started and not self.done and not self.busy:
+        if self.busy:
+            self.hurried = True
+        elif self.started and not self.done:
             self._cancel_timer()
             self._wake()
 
@@ -333,6 +338,7 @@ class Job(Parent):
         if speed < 0:
             raise QmpError(wording.SPEED_NEGATIVE)
         old, self.rate.speed = self.rate.speed, speed
+        self.hurried = True
         if (speed == 0 or speed > old) and self._timer is not None:
             self.enter()
 

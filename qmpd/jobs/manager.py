@@ -307,6 +307,8 @@ class JobManager:
 
     def submit(self, job: Job, work: Callable[[], Any]) -> None:
         """Do a slice of a job's work on the worker thread."""
+        job.hurried = bool(self._busy)
+        self._hurry()
         self._busy.add(job)
 
         def done(value: Any, error: BaseException | None) -> None:
@@ -331,6 +333,7 @@ class JobManager:
 
     def settle(self, job: Job) -> None:
         """The reply of the present command waits until ``job`` has its slice of work behind it."""
+        job.hurried = True
         self._settling.add(job)
         self.unsettled()
 
@@ -340,7 +343,12 @@ class JobManager:
             action()
         else:
             self._waiting.append(action)
+            self._hurry()
             self._quiet()
+
+    def _hurry(self) -> None:
+        for job in self._busy:
+            job.hurried = True
 
     def _quiet(self) -> None:
         while self._waiting and not self._busy:
