@@ -129,7 +129,7 @@ def _open(
         for name in kind.open_children:
             wanted = definition.get(name)
             if isinstance(wanted, str):
-                child = children[name] = _reference(graph, wanted)
+                child = children[name] = find_reference(graph, wanted)
                 # The original looks at it through a backend, which comes and goes.
                 graph.drain([child])
                 graph.drain([child])
@@ -206,7 +206,12 @@ def child_role(name: str) -> int:
     return p.ROLE_COW if name == "backing" else p.ROLE_IMAGE
 
 
-def _reference(graph: Graph, name: str) -> Node:
+def find_reference(graph: Graph, name: str) -> Node:
+    """The node that a definition or a command refers to by its name or its drive's.
+
+    Raises:
+        QmpError: there is none.
+    """
     node = graph.nodes.get(name)
     if node is None:
         if name in graph.drives:
@@ -253,7 +258,7 @@ def _refuse_data_file(graph: Graph, definition: dict[str, Any]) -> None:
     if wanted is None:
         return
     if isinstance(wanted, str):
-        _reference(graph, wanted)
+        find_reference(graph, wanted)
     raise QmpError(wording.NO_DATA_FILE)
 
 
@@ -280,7 +285,7 @@ def _open_backing(graph: Graph, node: Node, definition: dict[str, Any]) -> _Open
         if wanted is None:
             return node
         if isinstance(wanted, str):
-            backing = _reference(graph, wanted)
+            backing = find_reference(graph, wanted)
         else:
             if not implicit and node.driver.backing_file:
                 _refuse_second_name(wanted)

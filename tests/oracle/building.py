@@ -4,7 +4,7 @@ Layer number n has the format node ``f<n>``; with separate nodes the storage nod
 ``s<n>``. Number 0 is the base.
 """
 
-from qmpd.testing.oracle import call
+from qmpd.testing.oracle import Step, call
 
 
 def separate(*names, raw_base=False, last_writable=True, **storage):
@@ -54,3 +54,13 @@ def inline(*names, raw_base=False):
             node["backing"] = f"f{number - 1}" if number else None
         requests.append(call("blockdev-add", **node))
     return requests
+
+
+def either(request):
+    """A step that may be refused or not, as long as both sides agree."""
+
+    def run(server):
+        server.send(request)
+        return server.lines_until_reply()
+
+    return Step(str(request), run)

@@ -157,6 +157,17 @@ class Sequence(RuleBasedStateMachine):
             while self.hidden and not self.over:
                 self.show()
 
+    @precondition(lambda self: not self.over and self.view.nodes)
+    @rule(data=st.data())
+    def snapshot(self, data):
+        request = data.draw(draws.snapshot(self.view))
+        names = {self.view.request_name(name): name for name in self.view.nodes}
+        node = names.get(request["arguments"]["node"])
+        before = self.view.modes
+        files = set(self.reopened_files(node)) if node else set()
+        if self.do(request):
+            self.forget_modes({path for path in files if before.get(path) == "rw"})
+
     # --- jobs ---------------------------------------------------------------------------
 
     def commit(self, data):

@@ -7,7 +7,6 @@ import pytest
 from qmpd.testing.oracle import (
     MIB,
     Program,
-    Step,
     call,
     compare,
     image,
@@ -16,6 +15,7 @@ from qmpd.testing.oracle import (
     wait_event,
     wait_job,
 )
+from tests.oracle.building import either
 
 pytestmark = pytest.mark.oracle
 
@@ -58,15 +58,7 @@ def add(options):
 def attempt(options):
     """Reopen and look at everything, whether it is refused or not."""
     request = {"execute": "blockdev-reopen", "arguments": {"options": [options]}}
-    return [_tolerant(request), *LOOK]
-
-
-def _tolerant(request):
-    def run(server):
-        server.send(request)
-        return server.lines_until_reply()
-
-    return Step(str(request), run)
+    return [either(request), *LOOK]
 
 
 CHAIN = layer(1, backing=layer(0))

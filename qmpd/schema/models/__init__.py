@@ -4,7 +4,7 @@
 shows as it is and ``query-commands`` backwards.
 """
 
-from qmpd.schema.models import blockdev, control, jobs, lab, objects, query, stats
+from qmpd.schema.models import blockdev, control, jobs, lab, objects, query, snapshots, stats
 from qmpd.schema.models.kinds import STRUCTS, Command, Event
 from qmpd.schema.models.reference import BlockdevRef, BlockdevRefOrNull
 
@@ -13,6 +13,7 @@ DEFINITIONS: tuple[Command | Event, ...] = (
     query.QUERY_BLOCK,
     stats.QUERY_BLOCKSTATS,
     jobs.QUERY_BLOCK_JOBS,
+    snapshots.BLOCKDEV_SNAPSHOT,
     jobs.BLOCK_COMMIT,
     query.QUERY_NAMED_BLOCK_NODES,
     query.X_DEBUG_QUERY_BLOCK_GRAPH,

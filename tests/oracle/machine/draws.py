@@ -201,6 +201,21 @@ def changed(draw, view, definition, names):
     return options
 
 
+@st.composite
+def snapshot(draw, view):
+    """An overlay for a node: often one that can be had, and a node that can have one."""
+    roots = [view.request_name(name) for name in view.roots()]
+    free = [
+        view.request_name(name)
+        for name in view.roots()
+        if view.nodes[name]["drv"] == "qcow2" and "backing" not in view.children.get(name, {})
+    ]
+    everybody = references(view)
+    node = draw(st.sampled_from([*roots * 4, *everybody]))
+    overlay = draw(st.sampled_from([*free * 8, *everybody]))
+    return call("blockdev-snapshot", node=node, overlay=overlay)
+
+
 # -- jobs ------------------------------------------------------------------------------------
 
 

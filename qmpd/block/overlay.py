@@ -1,0 +1,53 @@
+"""Putting a node above another one, so that whoever used that one uses the new one."""
+
+from __future__ import annotations
+
+from qmpd.block import permissions as p
+from qmpd.block.refresh import refresh
+from qmpd.block.transaction import Transaction
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmpd.block.graph import Graph
+    from qmpd.block.node import Edge, Node, Parent
+
+
+def put_on(graph: Graph, overlay: Node, node: Node) -> None:
+    """Make ``node`` the backing file of ``overlay``, and ``overlay`` what its parents use.
+
+    Jobs stay where they are, and so does what lies below the overlay itself.
+
+    Raises:
+        QmpError: a cycle, a frozen link or a conflict of permissions; nothing has changed then.
+    """
+    with Transaction() as tx:
+        below = _everything_below(overlay)
+        moving = [edge for edge in node.parents if _moves(edge) and edge.parent not in below]
+        graph.attach(tx, overlay, node, "backing", p.ROLE_COW)
+        for edge in reversed(moving):
+            graph.retarget(tx, edge, overlay)
+        refresh(tx)
+
+
+def take_off(graph: Graph, overlay: Node, node: Node) -> None:
+    """Take back :func:`put_on`."""
+    with Transaction() as tx:
+        graph.detach(tx, overlay.children["backing"])
+        for edge in reversed([edge for edge in overlay.parents if _moves(edge)]):
+            graph.retarget(tx, edge, node)
+        refresh(tx)
+
+
+def _moves(edge: Edge) -> bool:
+    return edge.parent.kind != "block-job"
+
+
+def _everything_below(node: Node) -> set[Parent]:
+    found: set[Parent] = {node}
+    work = [node]
+    while work:
+        for edge in work.pop().children.values():
+            if edge.child not in found:
+                found.add(edge.child)
+                work.append(edge.child)
+    return found

@@ -1,0 +1,17 @@
+"""Sentences of commands that are not about one node's definition (observed on QEMU 7.2)."""
+
+from __future__ import annotations
+
+IO_ERROR = "An IO error has occurred"
+
+OVERLAY_IN_USE = "The overlay is already in use"
+OVERLAY_IS_FILTER = "Filters cannot be used as overlays"
+OVERLAY_HAS_BACKING = "The overlay already has a backing image"
+OVERLAY_WITHOUT_BACKING = "The overlay does not support backing images"
+
+ABORTED = "Transaction aborted using Abort action"
+
+
+def not_grouped(action: str) -> str:
+    """An action has nothing that could complete together with others."""
+    return f"Action '{action}' does not support Transaction property completion-mode = grouped"
