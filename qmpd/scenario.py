@@ -283,6 +283,9 @@ class _FdFile:
     def truncate(self, size: int) -> None:
         os.ftruncate(self._fd, size)
 
+    def discard(self, offset: int, length: int) -> None:
+        """Nothing is freed in a new image."""
+
     def flush(self) -> None:
         """RAM is as durable as it gets."""
 

@@ -10,8 +10,16 @@ from qmpd.block import permissions as p
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Protocol
+
     from qmpd.block.driver import Driver
     from qmpd.block.options import Flags, Options
+
+    class Describable(Protocol):
+        """A dirty bitmap, whoever keeps it."""
+
+        def describe(self) -> dict[str, Any]:
+            """What queries of the node show."""
 
 
 class Parent:
@@ -77,6 +85,16 @@ class DirtyBitmap:
         self.granularity = granularity
         self.count = 0
 
+    def describe(self) -> dict[str, Any]:
+        """What queries of the node show."""
+        return {
+            "count": self.count,
+            "granularity": self.granularity,
+            "recording": True,
+            "busy": False,
+            "persistent": False,
+        }
+
 
 class Node(Parent):
     """One block node: a driver with options, flags, children and parents."""
@@ -113,7 +131,8 @@ class Node(Parent):
         """Holders that keep the node alive without an edge (jobs)."""
         self.blockers: list[Blocker] = []
         """Newest first."""
-        self.dirty_bitmaps: list[DirtyBitmap] = []
+        self.dirty_bitmaps: list[Describable] = []
+        """Newest first: those of jobs and those of the image."""
 
     def describe(self) -> str:
         """``node 'x'``."""

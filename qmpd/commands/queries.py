@@ -165,16 +165,7 @@ def node_info(
     info["cache"] = {"writeback": True, "direct": flags.direct, "no-flush": flags.no_flush}
     info["write_threshold"] = 0
     if node.dirty_bitmaps:
-        info["dirty-bitmaps"] = [
-            {
-                "count": bitmap.count,
-                "granularity": bitmap.granularity,
-                "recording": True,
-                "busy": False,
-                "persistent": False,
-            }
-            for bitmap in node.dirty_bitmaps
-        ]
+        info["dirty-bitmaps"] = [bitmap.describe() for bitmap in node.dirty_bitmaps]
     return info
 
 

@@ -137,7 +137,7 @@ class ActiveCommitJob(BlockJob):
     def _mirror(self, size: int) -> Run:
         bitmap = DirtyBitmap(granularity(self.base))
         if size:
-            self.source.dirty_bitmaps.append(bitmap)
+            self.source.dirty_bitmaps.insert(0, bitmap)
             if self.base.driver.length() < size:
                 if not self.base.driver.resizable:
                     self.fail(errno.ENOTSUP)
@@ -251,7 +251,8 @@ class ActiveCommitJob(BlockJob):
         flt, self.filter = self.filter, None
         if flt is None:
             return 0
-        self.source.dirty_bitmaps.clear()
+        kept = [each for each in self.source.dirty_bitmaps if not isinstance(each, DirtyBitmap)]
+        self.source.dirty_bitmaps = kept
         code = 0
         self.unfreeze()
         self._drop_target()

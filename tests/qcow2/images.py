@@ -42,6 +42,9 @@ class DiskFile:
     def truncate(self, size: int) -> None:
         os.ftruncate(self.fd, size)
 
+    def discard(self, offset: int, length: int) -> None:
+        """Freed space is not looked at."""
+
     def flush(self) -> None:
         """Nothing to wait for: these tests never cut the power."""
 
@@ -70,6 +73,9 @@ class MemoryFile:
     def truncate(self, size: int) -> None:
         del self.data[size:]
         self.data.extend(bytes(size - len(self.data)))
+
+    def discard(self, offset: int, length: int) -> None:
+        """Freed space is not looked at."""
 
     def flush(self) -> None:
         """RAM is as stable as it gets."""

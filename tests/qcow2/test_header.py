@@ -164,8 +164,8 @@ def test_dirty_bit_lives_as_long_as_the_image_is_writable():
 
 
 @pytest.mark.oracle
-def test_bitmaps_are_declared_out_of_date_by_the_first_write(tmp_path):
-    """A write does not update persistent bitmaps, so QEMU must not trust them any more."""
+def test_writes_are_in_bitmaps(tmp_path):
+    """While the image is writable its bitmaps are in use; closed, they have what was written."""
     path = tmp_path / "b.qcow2"
     qemu_img("create", "-q", "-f", "qcow2", str(path), "1M")
     qemu_img("bitmap", "--add", str(path), "b0")
@@ -174,10 +174,14 @@ def test_bitmaps_are_declared_out_of_date_by_the_first_write(tmp_path):
     file = DiskFile(path)
     image = Image.open(file, writable=True)
     image.write(0, b"x", image.read)
+    image.write_zeroes(100 << 10, 100 << 10, image.read)
+    assert qemu_img("info", "--output=json", str(path)).count('"in-use"') == 2
     image.close()
     assert image.check().corruptions == image.check().leaks == 0
+    image = Image.open(file, writable=False)
+    assert [bitmap.describe()["count"] for bitmap in image.bitmaps] == [256 << 10, 256 << 10]
     file.close()
-    assert qemu_img("info", "--output=json", str(path)).count('"in-use"') == 2
+    assert '"in-use"' not in qemu_img("info", "--output=json", str(path))
     assert qemu_check(path) == (0, 0)
 
 

@@ -88,7 +88,7 @@ class _References:
             header.refcount_table_clusters << self._bits,
         )
         if header.bitmaps is not None:
-            self._bitmaps(*header.bitmaps)
+            self._bitmaps(header.bitmaps[2], header.bitmaps[1])
         for entry in self._refcounts.table:
             if entry:
                 self._cluster(entry & ~0x1FF)
@@ -119,11 +119,11 @@ class _References:
             elif entry & OFFSET_MASK:
                 self._cluster(entry & OFFSET_MASK)
 
-    def _bitmaps(self, count: int, size: int, offset: int) -> None:
+    def _bitmaps(self, offset: int, size: int) -> None:
         from qmpd.block.drivers.qcow2.bitmaps import read_directory
 
         self.add(offset, size)
-        for bitmap in read_directory(self._file, count, size, offset):
+        for bitmap in read_directory(self._file, self._header):
             if bitmap.table_offset >= 1 << 56 or bitmap.table_entries * 8 > MAX_L1_BYTES:
                 self.bad_entries += 1
                 continue

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from qmpd.block.drivers.qcow2.bitmaps import Bitmap
     from qmpd.block.node import Node
     from qmpd.block.options import Flags
     from qmpd.block.transaction import Transaction
@@ -53,6 +54,12 @@ class _ChildFile:
 
     def truncate(self, size: int) -> None:
         self.driver.truncate(size)
+
+    def discard(self, offset: int, length: int) -> None:
+        child = self._node.children["file"].child
+        length = min(length, child.driver.size() - offset)
+        if length > 0 and child.flags.unmap and child.driver.frees_zeroes:
+            child.driver.write_zeroes(offset, length)
 
     def flush(self) -> None:
         self.driver.flush()
@@ -120,6 +127,8 @@ class Qcow2Driver(Driver):
         self.image.on_corrupt = self._tell_corruption
         self.backing_file = self.auto_backing_file = self.image.backing_file
         self.backing_format = self.image.backing_format
+        if self.image.bitmaps:  # newest first
+            self.node.dirty_bitmaps.extend(reversed(self.image.bitmaps))
 
     def close(self) -> None:
         """Write everything back; an image whose storage fails stays as it is."""
@@ -321,5 +330,17 @@ class Qcow2Driver(Driver):
                 "extended-l2": image.extended_l2,
                 "refcount-bits": image.refcount_bits,
             }
+        if image.bitmaps:
+            data["bitmaps"] = [_bitmap_info(bitmap) for bitmap in image.bitmaps]
         data["compression-type"] = image.compression_type
         info["format-specific"] = {"type": "qcow2", "data": data}
+
+
+def _bitmap_info(bitmap: Bitmap) -> dict[str, Any]:
+    """A bitmap as the file has it."""
+    names = ((1, "in-use"), (2, "auto"))
+    return {
+        "name": bitmap.text(),
+        "granularity": bitmap.granularity,
+        "flags": [name for flag, name in names if bitmap.flags & flag],
+    }

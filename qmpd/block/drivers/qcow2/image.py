@@ -5,7 +5,6 @@ from __future__ import annotations
 from errno import EIO
 
 from qmpd.block.drivers.qcow2 import wording
-from qmpd.block.drivers.qcow2.bitmaps import mark_in_use, read_directory
 from qmpd.block.drivers.qcow2.header import (
     AUTOCLEAR_KNOWN,
     INCOMPAT_DIRTY,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable
 
+    from qmpd.block.drivers.qcow2.bitmaps import Bitmap
     from qmpd.block.drivers.qcow2.check import Counts
     from qmpd.block.drivers.qcow2.header import Header
     from qmpd.block.drivers.qcow2.types import ByteFile, CowRead, WriteSegment
@@ -61,10 +61,10 @@ class Image(ReadableImage):
     """
 
     __slots__ = (
-        "_bitmaps_in_use",
         "_known_refcounts",
         "_known_writer",
         "_use_lazy_refcounts",
+        "bitmaps",
         "snapshots",
     )
 
@@ -80,7 +80,7 @@ class Image(ReadableImage):
         self._known_refcounts: Refcounts | None = None
         self._known_writer: Writer | None = None
         self._use_lazy_refcounts = lazy_refcounts
-        self._bitmaps_in_use = False
+        self.bitmaps: list[Bitmap] = []
         self.snapshots, _ = read_snapshots(header, file)
 
     @classmethod
@@ -120,7 +120,9 @@ class Image(ReadableImage):
         if header.size + 511 >= 1 << 63:
             raise QmpError(wording.TOTAL_SECTORS_TOO_LARGE)
         if header.bitmaps is not None:
-            read_directory(file, *header.bitmaps)
+            from qmpd.block.drivers.qcow2.bitmaps import load
+
+            image.bitmaps = load(file, header)
         if writable:
             image.clean()
             image.set_writable(True)
@@ -167,7 +169,11 @@ class Image(ReadableImage):
 
     def write(self, offset: int, data: bytes | memoryview, cow_read: CowRead) -> None:
         """Write ``data`` at guest byte ``offset``; see ``prepare_write`` for ``cow_read``."""
-        segments = self.prepare_write(offset, len(data), cow_read)
+        self._record(offset, len(data))
+        self._write(offset, data, cow_read)
+
+    def _write(self, offset: int, data: bytes | memoryview, cow_read: CowRead) -> None:
+        segments = self._prepare(offset, len(data), cow_read)
         view = memoryview(data)
         try:
             for segment in segments:
@@ -185,11 +191,17 @@ class Image(ReadableImage):
         guest's old view (backing chain included) of what the write leaves out of a cluster.
         Follow up with ``commit_write`` or ``abort_write``.
         """
+        self._record(offset, length)
+        return self._prepare(offset, length, cow_read)
+
+    def _record(self, offset: int, length: int) -> None:
+        for bitmap in self.bitmaps:
+            if bitmap.recording:
+                bitmap.record(offset, length)
+
+    def _prepare(self, offset: int, length: int, cow_read: CowRead) -> list[WriteSegment]:
         self._check_alive()
         self._cached_cluster = None
-        if self._header.bitmaps is not None and not self._bitmaps_in_use:
-            mark_in_use(self._file, *self._header.bitmaps)
-            self._bitmaps_in_use = True
         try:
             segments = self._writer.prepare(offset, length, self._clipped(cow_read))
             for segment in segments:
@@ -237,6 +249,7 @@ class Image(ReadableImage):
         able = self.version >= 3 or alone
         if not able or self.extended_l2 or start >= stop:
             start = stop = offset + length
+        self._record(offset, length)
         self._write_zero_bytes(offset, start - offset, cow_read)
         if stop > start:
             self._check_alive()
@@ -252,7 +265,7 @@ class Image(ReadableImage):
         end = offset + length
         while offset < end:
             take = min(end - offset, _ZERO_CHUNK)
-            self.write(offset, bytes(take), cow_read)
+            self._write(offset, bytes(take), cow_read)
             offset += take
 
     def abort_write(self, segments: list[WriteSegment]) -> None:
@@ -310,6 +323,9 @@ class Image(ReadableImage):
             raise QmpError(wording.NEW_SIZE_UNALIGNED)
         if self.version < 3 and self.nb_snapshots:
             raise QmpError(wording.V2_SNAPSHOTS_RESIZE)
+        for bitmap in self.bitmaps:
+            if bitmap.inconsistent:
+                raise QmpError(wording.bitmap_inconsistent(bitmap.text()))
         if size < self.virtual_size:
             raise QmpError(wording.SHRINK_UNSUPPORTED)
         try:
@@ -327,7 +343,7 @@ class Image(ReadableImage):
         border = min(-(-start // self.cluster_size) * self.cluster_size, end)
         self._writer.zero_clusters(border, end)
         if border > start:
-            self.write(start, bytes(border - start), cow_read)
+            self._write(start, bytes(border - start), cow_read)
         self.flush()
 
     def update_backing(self, backing_file: str | None, backing_format: str) -> None:
@@ -366,6 +382,10 @@ class Image(ReadableImage):
             return
         if writable:
             self.refuse_writing()
+            if self.bitmaps:
+                from qmpd.block.drivers.qcow2.saving import mark_in_use
+
+                mark_in_use(self._file, self._header, self.bitmaps)
         else:
             self._settle()
         self._writable = writable
@@ -411,12 +431,26 @@ class Image(ReadableImage):
     def _settle(self) -> None:
         if self._broken:
             return
-        self._mapping.cache.write_back()
-        self._write_back_refcounts()
-        self._file.flush()
-        if self.dirty:
-            self.forget_dirt()
-            self._write_header()
+        try:
+            if self.bitmaps:
+                self._save_bitmaps()
+        finally:  # they are only about the data
+            self._mapping.cache.write_back()
+            self._write_back_refcounts()
+            self._file.flush()
+            if self.dirty:
+                self.forget_dirt()
+                self._write_header()
+
+    def _save_bitmaps(self) -> None:
+        from qmpd.block.drivers.qcow2.saving import Saver
+
+        saver = Saver(self._file, self._header, self._refcounts, self._flush_tables)
+        saver.save(self.bitmaps, self.virtual_size & ~511)
+
+    def _flush_tables(self) -> None:
+        self._mapping.cache.flush()
+        self._refcounts.cache.flush()
 
     def close(self) -> None:
         """Flush and clear the dirty bit; the image must not be used any more."""

@@ -224,6 +224,8 @@ class Refcounts:
         except OSError as error:
             if error.errno != EINVAL:
                 raise
+        except _TryAgain:  # nothing was ever counted there
+            pass
         self._freed.append((first, first + count))
 
     def _increase(self, first: int, count: int) -> None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
         def truncate(self, size: int) -> None:
             """Set the file's size to ``size`` bytes."""
 
+        def discard(self, offset: int, length: int) -> None:
+            """Give back the space of a range that nothing refers to, if that is wanted."""
+
         def flush(self) -> None:
             """Return once everything written is on stable storage (``fdatasync``)."""
 

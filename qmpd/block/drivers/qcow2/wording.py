@@ -23,6 +23,9 @@ ENCRYPTION_NEEDS_KEY = "Parameter 'encrypt.key-secret' is required for cipher"
 BITMAPS_EXTENSION_LENGTH = "bitmaps_ext: Invalid extension length"
 BITMAPS_RESERVED = "bitmaps_ext: Reserved field is not zero"
 BITMAPS_BROKEN = "Broken bitmap directory"
+BITMAPS_MORE = "More bitmaps found than specified in header extension"
+BITMAPS_LESS = "Less bitmaps found than specified in header extension"
+BITMAPS_EXTRA_DATA = "Bitmap extra data is not supported"
 BITMAPS_UNREADABLE = "Failed to read bitmap directory"
 SNAPSHOTS_UNREADABLE = "Failed to read snapshot table"
 BITMAPS_NONE = "found bitmaps extension with zero bitmaps"
@@ -115,6 +118,26 @@ def backing_format_too_long(length: int) -> str:
 def bitmap_constraints(name: str) -> str:
     """Name a bitmap whose directory entry breaks the format's rules."""
     return f"Bitmap '{name}' doesn't satisfy the constraints"
+
+
+def bitmap_exists(name: str) -> str:
+    """Two bitmaps of one image have the same name."""
+    return f"Bitmap already exists: {name}"
+
+
+def bitmap_inconsistent(name: str) -> str:
+    """A bitmap was not saved when the image was last written."""
+    return f"Bitmap '{name}' is inconsistent and cannot be used"
+
+
+def bitmap_table_unreadable(name: str) -> str:
+    """The table that says where a bitmap's bits are makes no sense."""
+    return f"Could not read bitmap_table table from image for bitmap '{name}'"
+
+
+def bitmap_unreadable(name: str) -> str:
+    """A bitmap's bits cannot be read."""
+    return f"Could not read bitmap '{name}' from image"
 
 
 def too_many_bitmaps(count: int) -> str:
