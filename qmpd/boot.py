@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from qmpd.storage.host import Storage
 
 
+_OPENED = ("socket", "stdio")
+"""Kinds of character devices that can be talked through."""
+
+
 def build(line: CommandLine) -> Machine:
     """Do what the options say, in the order of the program that is played.
 
@@ -87,7 +91,9 @@ def _pull_levers(line: CommandLine, scenario: Scenario, machine: Machine) -> Non
 class _Builder:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._chardevs: dict[str, Option] = {}
+        self._monitored: set[str] = set()
+        self._chardevs: dict[str, Chardev] = {}
+        """Those that wait for their monitors."""
         self._names: Names | None = None
         self._bays: Bays | None = None
         self._acts: dict[str, Callable[[Option], None]] = {
@@ -101,14 +107,29 @@ class _Builder:
         }
 
     def run(self, line: CommandLine) -> None:
+        """Act on a line.
+
+        Raises:
+            OptionError: something cannot be done.
+        """
+        self._monitored = line.monitored()
+        try:
+            self._act(line)
+        finally:
+            for chardev in self._chardevs.values():
+                chardev.close()
+
+    def _act(self, line: CommandLine) -> None:
         for option in line:
             act = self._acts.get(option.kind)
             if act is None:
                 continue
+            self._machine.graph.about = f"{option.spelling}: "
             try:
                 act(option)
             except QmpError as error:
                 raise OptionError(f"{option.spelling}: {error.desc}", error.hint) from error
+        self._machine.graph.about = ""
         try:
             self._plug_drives()
         except QmpError as error:
@@ -126,7 +147,9 @@ class _Builder:
             raise
 
     def _chardev(self, option: Option) -> None:
-        self._chardevs[option.value.id] = option
+        # One without a monitor stays closed: the line may come from another host.
+        if option.value.id in self._monitored and option.value.backend in _OPENED:
+            self._chardevs[option.value.id] = open_chardev(option.value)
 
     def _blockdev(self, option: Option) -> None:
         if self._machine.profile is not None:
@@ -137,15 +160,11 @@ class _Builder:
         device = option.value.chardev
         if device.backend == "null":
             return
-        made = self._chardevs[device.id]
-        try:
-            chardev = open_chardev(device)
-        except QmpError as error:
-            raise OptionError(f"{made.spelling}: {error.desc}", error.hint) from error
+        chardev = self._chardevs.pop(device.id)
         self._machine.add_monitor(chardev, pretty=option.value.pretty)
 
     def _qtest(self, option: Option) -> None:
-        if option.value.backend in ("socket", "stdio"):
+        if option.value.backend in _OPENED:
             from qmpd.monitor.qtest import Qtest
 
             machine = self._machine
@@ -182,9 +201,12 @@ def open_chardev(device: ChardevOption) -> Chardev:
         QmpError: it cannot be opened, or is of a kind that qmpd does not have.
     """
     from qmpd.monitor.chardev import SocketClient, SocketServer, Stdio, socket_number
+    from qmpd.options.wording import lacking
 
     if device.backend == "stdio":
         return Stdio()
+    if device.wrapped:
+        raise QmpError(lacking(f"{device.wrapped[0]} sockets", "use a plain one"))
     if device.fd is not None:
         fd = socket_number(device.fd)
         return SocketServer(fd=fd, wait=device.wait) if device.server else SocketClient(fd=fd)
@@ -192,7 +214,7 @@ def open_chardev(device: ChardevOption) -> Chardev:
         raise QmpError("qmpd has no TCP sockets; use path= or fd=")
     if device.server:
         return SocketServer(path=device.path, wait=device.wait)
-    return SocketClient(path=device.path)
+    return SocketClient(path=device.path, reconnect=device.reconnect)
 
 
 class Pidfile:

@@ -45,6 +45,8 @@ class Graph:
         """What a test can do to I/O; None without a lab."""
         self.secrets: Container[str] = ()
         """Names that a definition may give as keys."""
+        self.about = ""
+        """Which option of the command line warnings are about, as a prefix."""
         self.no_aes = False
         """Whether images encrypted with AES in the old way are refused."""
         self.static_auto_read_only = False

@@ -274,7 +274,7 @@ def _refuse_empty(node: Node, definition: dict[str, Any]) -> None:
 def _open_backing(graph: Graph, node: Node, definition: dict[str, Any]) -> _Opening:
     implicit = "backing" not in definition
     if definition.get("backing") == "":
-        warn(wording.EMPTY_BACKING)
+        warn(graph.about + wording.EMPTY_BACKING)
         return node
     try:
         wanted = implicit_backing(node) if implicit else definition["backing"]

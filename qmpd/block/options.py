@@ -10,6 +10,7 @@ from qmpd.block import permissions as p
 from qmpd.block import wording
 from qmpd.errors import QmpError
 from qmpd.protocol.encoder import hash_order
+from qmpd.schema.wording import SIZE_HINT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def check_sizes(options: dict[str, Any], sizes: frozenset[str]) -> None:
     """
     negative = [key for key in sizes & options.keys() if int(options[key]) < 0]
     if negative:
-        raise QmpError(wording.negative_size(hash_order(negative)[0]))
+        raise QmpError(wording.negative_size(hash_order(negative)[0]), SIZE_HINT)
 
 
 def inherit(role: int, parent: dict[str, Any], options: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from qmpd.schema.wording import SIZE_EXPECTED, wrong_value
+
 FORCE_SHARE_WRITABLE = "force-share=on can only be used with read-only images"
 DETECT_ZEROES_UNMAP = (
     "setting detect-zeroes to unmap is not allowed without setting discard operation to unmap"
@@ -250,7 +252,7 @@ def raw_window_too_big(offset: int, size: int, real: int) -> str:
 
 def negative_size(option: str) -> str:
     """An option is a size, but the schema lets any integer pass."""
-    return f"Parameter '{option}' expects a non-negative number below 2^64"
+    return wrong_value(option, SIZE_EXPECTED)
 
 
 RAW_UNALIGNED = "Specified size is not multiple of 512"

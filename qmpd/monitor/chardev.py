@@ -30,6 +30,8 @@ class Chardev:
 
     def __init__(self) -> None:
         self.listening = -1
+        self.reconnect = 0
+        """Seconds until a lost or refused connection is tried again; 0: it is not."""
         self._client: tuple[int, int] | None = None
 
     def take_client(self) -> tuple[int, int] | None:
@@ -52,6 +54,14 @@ class Chardev:
     def remove(self) -> None:
         """Remove what the device has left in the file system."""
 
+    def close(self) -> None:
+        """Take no more clients, let go of one that nobody took, and clean up."""
+        client, self._client = self._client, None
+        listening, self.listening = self.listening, -1
+        for fd in {listening, *(client or ())} - {-1}:
+            os.close(fd)
+        self.remove()
+
 
 class Stdio(Chardev):
     """One client, on standard input and output."""
@@ -65,19 +75,40 @@ class Stdio(Chardev):
 
 
 class SocketClient(Chardev):
-    """``server=off``: qmpd connects to somebody who listens, or was given a connection."""
+    """``server=off``: qmpd connects to somebody who listens, or was given a connection.
 
-    def __init__(self, *, path: str | None = None, fd: int = -1) -> None:
+    With ``reconnect`` seconds nobody needs to listen yet, and a lost connection comes back.
+    """
+
+    def __init__(self, *, path: str | None = None, fd: int = -1, reconnect: int = 0) -> None:
         super().__init__()
-        if path is not None:
-            fd = self._connect(path)
-        else:
+        self.reconnect = reconnect
+        self._path = path
+        if path is None:
             os.set_inheritable(fd, False)  # noqa: FBT003 - the call's own signature
+        elif reconnect:
+            return
+        else:
+            fd = self._connect(path)
         self._client = (fd, fd)
+
+    def take_client(self) -> tuple[int, int] | None:
+        """The connection that there is; with ``reconnect`` the one that can be made now."""
+        client = super().take_client()
+        if client is None and self.reconnect and self._path is not None:
+            try:
+                fd = self._connect(self._path)
+            except QmpError:
+                return None
+            client = fd, fd
+        return client
 
     @staticmethod
     def _connect(path: str) -> int:
         _check_length(path)
+        if not path:
+            refused = os.strerror(errno.ECONNREFUSED)  # there is no socket without a name
+            raise QmpError(f"Failed to connect to '': {refused}")
         connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         try:
             connection.connect(path)

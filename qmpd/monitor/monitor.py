@@ -6,8 +6,6 @@ greeting, until its turn comes (observed on QEMU 7.2).
 
 from __future__ import annotations
 
-import os
-
 from qmpd.monitor.connection import Connection
 from qmpd.protocol.session import Session
 
@@ -38,6 +36,7 @@ class Monitor:
         self.chardev = chardev
         self._session = Session(version, oob=chardev.own_thread, pretty=pretty)
         self.connection: Connection | None = None
+        self._closed = False
         self.levers: Levers | None = None
         self.private = False
         """A test's own monitor: nobody tampers with its lines, nor are they in the journal."""
@@ -53,6 +52,12 @@ class Monitor:
     def _listen(self) -> None:
         if self.chardev.listening >= 0:
             self._reactor.add_reader(self.chardev.listening, self._accept)
+        elif self.chardev.reconnect and not self._closed:
+            self._reactor.call_later(self.chardev.reconnect * 1_000_000_000, self._try_again)
+
+    def _try_again(self) -> None:
+        if not self._closed:
+            self.start()
 
     def _accept(self) -> None:
         fds = self.chardev.accept()
@@ -84,11 +89,9 @@ class Monitor:
 
     def close(self) -> None:
         """Hang up, stop listening and remove the socket."""
-        listening, self.chardev.listening = self.chardev.listening, -1
-        if listening >= 0:
-            if self.connection is None:
-                self._reactor.remove_reader(listening)
-            os.close(listening)
+        self._closed = True
+        if self.chardev.listening >= 0 and self.connection is None:
+            self._reactor.remove_reader(self.chardev.listening)
+        self.chardev.close()
         if self.connection is not None:
             self.connection.close()
-        self.chardev.remove()

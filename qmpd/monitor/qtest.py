@@ -41,9 +41,7 @@ class Qtest:
         self._drop()
         if self._chardev.listening >= 0:
             self._reactor.remove_reader(self._chardev.listening)
-            os.close(self._chardev.listening)
-            self._chardev.listening = -1
-        self._chardev.remove()
+        self._chardev.close()
 
     def _accept(self) -> None:
         client = self._chardev.accept()

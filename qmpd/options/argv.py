@@ -74,6 +74,11 @@ class CommandLine:
                 if option.kind == kind:
                     yield self._build(option)
 
+    def monitored(self) -> set[str]:
+        """The character devices that a monitor is going to use, also one further on the line."""
+        names = [readers.chardev_of(o) for o in self._options if o.kind in readers.MONITORS]
+        return {name for name in names if name is not None}
+
     def _read_all(self, options: list[Option]) -> list[Option]:
         found = []
         for option in options:

@@ -19,6 +19,7 @@ BACKENDS = {
     "testdev", "tty", "udp", "vc", "wctablet", "dbus",
 }  # fmt: skip
 
+_WRAPPINGS = ("telnet", "tn3270", "websocket")
 _NEEDS_PATH = {
     "file": "filename",
     "pipe": "device path",
@@ -75,7 +76,10 @@ class Chardev:
     ``host`` and ``port``; a ``server`` listens, and with ``wait`` start-up waits for a client.
     """
 
-    __slots__ = ("backend", "fd", "host", "id", "path", "port", "server", "wait")
+    __slots__ = (
+        "abstract", "backend", "fd", "host", "id", "path", "port", "reconnect", "server", "wait",
+        "wrapped",
+    )  # fmt: skip
 
     def __init__(self, name: str, given: Opts) -> None:
         """Read a device's parameters; the name need not be the one that they give."""
@@ -87,6 +91,9 @@ class Chardev:
         self.port = given.get("port")
         self.server = given.switch("server")
         self.wait = given.switch("wait", default=self.server)
+        self.abstract = given.switch("abstract")
+        self.wrapped = [f for f in _WRAPPINGS if given.switch(f)]
+        self.reconnect = opts.number(given.get("reconnect") or "0")
 
 
 def parse(text: str) -> Opts:
@@ -107,6 +114,10 @@ def build(given: Opts) -> Chardev:
         _check_socket(chardev, given)
     elif chardev.backend in _NEEDS_PATH and chardev.path is None:
         raise BadOption(wording.no_path(chardev.backend, _NEEDS_PATH[chardev.backend]))
+    elif chardev.backend == "mux" and given.get("chardev") is None:
+        raise BadOption(wording.no_path(chardev.backend, "chardev"))
+    elif chardev.backend == "udp" and not chardev.port:
+        raise BadOption(wording.UDP_WITHOUT_PORT)
     return chardev
 
 
@@ -116,17 +127,28 @@ def _check_socket(chardev: Chardev, given: Opts) -> None:
         raise BadOption(wording.SOCKET_ADDRESSES)
     if chardev.host is not None and chardev.port is None:
         raise BadOption(wording.SOCKET_WITHOUT_PORT)
-    if not chardev.server and given.get("wait") is not None:
-        raise BadOption(wording.client_only("wait"))
-    if chardev.server and given.get("reconnect") is not None:
-        raise BadOption(wording.server_only("reconnect"))
-    if not addresses:
+    if given.get("delay") is not None and given.get("nodelay") is not None:
+        raise BadOption(wording.TWO_DELAYS)
+    if chardev.path is None and chardev.host is None:
+        chardev.fd = chardev.fd or ""
+    _check_role(chardev, given)
+    if chardev.fd == "" and not chardev.server:
         raise BadOption(wording.SOCKET_WITHOUT_ADDRESS)
-    for feature in ("telnet", "tn3270", "websocket"):
-        if given.switch(feature):
-            raise BadOption(wording.lacking(f"{feature} sockets", "use a plain one"))
-    if given.get("tls-creds") is not None:
-        raise BadOption(wording.lacking("TLS", "use a plain socket"))
+
+
+def _check_role(chardev: Chardev, given: Opts) -> None:
+    """Check what cannot be had together, or by a listening or a connecting socket only."""
+    credentials = given.get("tls-creds")
+    for bad, text in (
+        (chardev.fd is not None and given.get("reconnect") is not None, wording.FD_RECONNECT),
+        (given.get("tls-authz") is not None and credentials is None, wording.TLS_AUTHZ_ALONE),
+        (credentials is not None, wording.no_tls(credentials or "")),
+        (given.switch("websocket") and not chardev.server, wording.NO_WEBSOCKET_CLIENT),
+        (given.get("wait") is not None and not chardev.server, wording.client_only("wait")),
+        (chardev.server and given.get("reconnect") is not None, wording.server_only("reconnect")),
+    ):
+        if bad:
+            raise BadOption(text)
 
 
 def parse_short(text: str) -> Opts | None:

@@ -12,7 +12,7 @@ BLOCKDEV, CHARDEV, OBJECT, PIDFILE = "blockdev", "chardev", "object", "pidfile"
 TRACE, DAEMONIZE, HELP, VERSION = "trace", "daemonize", "help", "version"
 MON, MONITOR, QMP, QMP_PRETTY = "mon", "monitor", "qmp", "qmp-pretty"
 DEVICE, STOPPED, NAME, NODEFAULTS = "device", "S", "name", "nodefaults"
-QTEST, DRIVE = "qtest", "drive"
+QTEST, DRIVE, ADD_FD = "qtest", "drive", "add-fd"
 STORAGE, SCENARIO, LAB, PROFILE = "storage", "scenario", "lab", "profile"
 
 COMMON = {
@@ -36,6 +36,7 @@ SYSTEM = {
     NODEFAULTS: False,
     QTEST: True,
     DRIVE: True,
+    ADD_FD: True,
 }
 OWN = {STORAGE: True, SCENARIO: True, LAB: False, PROFILE: True}
 ALIASES = {"h": HELP, "V": VERSION, "T": TRACE}
@@ -66,7 +67,6 @@ IGNORED_WITH_ARGUMENT = {
     "accel",
     "acpitable",
     "action",
-    "add-fd",
     "append",
     "audio",
     "audiodev",
@@ -210,9 +210,12 @@ def in_storage_daemon(name: str) -> bool:
     return name in COMMON or name in OWN or name in _ONLY_STORAGE_DAEMON
 
 
-def completed(name: str) -> str:
-    """Return the storage daemon's option of which ``name`` is an unambiguous beginning."""
-    if name in _ALL:
+def completed(name: str, *, joined: bool) -> str:
+    """Return the storage daemon's option of which ``name`` is an unambiguous beginning.
+
+    ``joined`` tells that an argument is joined to it, which only that program knows.
+    """
+    if name in _ALL and (not joined or in_storage_daemon(name)):
         return name
     found = [full for full in (*COMMON, *_ONLY_STORAGE_DAEMON) if name and full.startswith(name)]
     return found[0] if len(found) == 1 else name

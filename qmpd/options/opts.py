@@ -19,6 +19,7 @@ _TRUE = {"on", "yes", "true", "y"}
 
 # What a parameter holds, in the tables of parameters below.
 STRING, SWITCH, NUMBER, SIZE = range(4)
+_NUMBERS = (NUMBER, SIZE)
 
 
 class Opts:
@@ -56,7 +57,7 @@ def parse(text: str, implied: str, known: dict[str, int] | None = None) -> Opts:
         raise BadOption(wording.wrong_value("id", "an identifier"), wording.IDENTIFIER_HINT)
     for name, value, short in items:
         if short:
-            hint = wording.short_form_hint(f"{name}={value}")
+            hint = wording.short_form_hint(_long_form(name, value))
             opts.warnings.append((wording.short_form(short), hint))
         if name == "id":
             continue
@@ -64,6 +65,13 @@ def parse(text: str, implied: str, known: dict[str, int] | None = None) -> Opts:
             _check(name, value, known, opts)
         opts.items.append((name, value))
     return opts
+
+
+def _long_form(name: str, value: str) -> str:
+    """How a switch is spelled in full; "delay" has an opposite that has a name of its own."""
+    if name == "delay":
+        return "nodelay=off" if value == "on" else "nodelay=on"
+    return f"{name}={value}"
 
 
 def _items(text: str, implied: str) -> Iterator[tuple[str, str, str]]:
@@ -96,10 +104,35 @@ def _check(name: str, value: str, known: dict[str, int], opts: Opts) -> None:
         bad = wording.invalid_parameter(name)
     elif known[name] == SWITCH and value not in _TRUTHS:
         bad = wording.wrong_value(name, "'on' or 'off'")
-    elif known[name] == NUMBER and not value.isdigit():
-        bad = wording.wrong_value(name, "a number")
+    elif known[name] in _NUMBERS:
+        _check_number(name, value, known[name], opts)
     if bad:
         raise BadOption(bad, warnings=opts.warnings)
+
+
+def _check_number(name: str, value: str, kind: int, opts: Opts) -> None:
+    from qmpd.schema import scalars
+    from qmpd.schema.wording import SIZE_EXPECTED, SIZE_HINT
+
+    bad = hint = ""
+    if kind == NUMBER:
+        made = scalars.c_integer(value)
+        if made is scalars.WRONG:
+            bad = wording.wrong_value(name, "a number")
+        elif abs(made) > scalars.UINT64_MAX:
+            bad = wording.too_large(name, value)
+    elif scalars.KEYVAL[scalars.SIZE](value, None) is scalars.WRONG:
+        bad, hint = wording.wrong_value(name, SIZE_EXPECTED), SIZE_HINT
+    if bad:
+        raise BadOption(bad, hint, warnings=opts.warnings)
+
+
+def number(text: str) -> int:
+    """Read a number that has been checked; a negative one is taken modulo 2^64."""
+    from qmpd.schema.scalars import KEYVAL, UINT64
+
+    value: int = KEYVAL[UINT64](text, None)
+    return value
 
 
 def is_on(text: str) -> bool:

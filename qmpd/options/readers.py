@@ -6,6 +6,9 @@ every option before it makes anything of the first one.
 
 from __future__ import annotations
 
+import os
+
+from qmpd.errors import QmpError
 from qmpd.options import chardev, keyval, known, objects, opts, wording
 from qmpd.options.errors import BadOption, OptionError
 from qmpd.protocol.parser import parse_string
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 _MON = {"mode": opts.STRING, "chardev": opts.STRING, "pretty": opts.SWITCH}
 _NAME = {"guest": opts.STRING, "process": opts.STRING, "debug-threads": opts.SWITCH}
+_ADD_FD = {"fd": opts.NUMBER, "set": opts.NUMBER, "opaque": opts.STRING}
+_STANDARD_ERROR = 2
 _STORAGES = {"host", "memory"}
 
 
@@ -217,6 +222,19 @@ def _refuse_hmp(context: Context, device: Chardev, pretty: bool) -> None:
         raise BadOption(wording.NO_HMP)
 
 
+MONITORS = (known.MON, known.MONITOR)
+
+
+def chardev_of(option: Option) -> str | None:
+    """The character device that a monitor's option names, None if it cannot be read."""
+    try:
+        given = option.value or _visit_monitor(option.text)
+    except QmpError:
+        return None
+    found: str | None = given.get("chardev")
+    return found
+
+
 def _read_drive(context: Context, option: Option) -> list[Option]:
     option.value = context.enter(opts.parse(option.text, ""), "drive")
     return [option]
@@ -247,6 +265,35 @@ def _build_device(_context: Context, option: Option) -> None:
         raise BadOption(wording.missing("driver"))
 
 
+def _read_add_fd(context: Context, option: Option) -> list[Option]:
+    option.value = context.enter(opts.parse(option.text, "", _ADD_FD), "add-fd")
+    return [option]
+
+
+def _check_add_fd(_context: Context, option: Option) -> None:
+    """Check a descriptor that is passed in; nothing here opens it by the number of its set."""
+    given = option.value
+    fd = _signed(opts.number(given.get("fd") or "-1"), 32)
+    if fd < 0:
+        raise BadOption(wording.needs_number("fd"))
+    if fd <= _STANDARD_ERROR:
+        raise BadOption(wording.STANDARD_STREAM)
+    try:
+        inherited = os.get_inheritable(fd)
+    except OSError:
+        inherited = False
+    if not inherited:
+        raise BadOption(wording.FD_INVALID)
+    if _signed(opts.number(given.get("set") or "-1"), 64) < 0:
+        raise BadOption(wording.needs_number("set"))
+
+
+def _signed(value: int, bits: int) -> int:
+    """Take the low bits of a number as C does when it assigns it."""
+    value &= (1 << bits) - 1
+    return value - (value >> (bits - 1) << bits)
+
+
 def guest_name(text: str) -> str | None:
     """Return the machine's name from ``-name`` text. Raises :class:`BadOption`."""
     return opts.parse(text, "guest", _NAME).get("guest")
@@ -260,6 +307,7 @@ def storage(text: str) -> str:
 
 
 READ: dict[str, Callable[[Context, Option], list[Option]]] = {
+    known.ADD_FD: _read_add_fd,
     known.BLOCKDEV: _read_blockdev,
     known.CHARDEV: _read_chardev,
     known.DEVICE: _read_device,
@@ -273,6 +321,7 @@ READ: dict[str, Callable[[Context, Option], list[Option]]] = {
 }
 
 BUILD: dict[str, Callable[[Context, Option], None]] = {
+    known.ADD_FD: _check_add_fd,
     known.CHARDEV: _build_chardev,
     known.MON: _build_monitor,
     known.OBJECT: _build_object,
@@ -281,6 +330,7 @@ BUILD: dict[str, Callable[[Context, Option], None]] = {
 
 # The order in which the system emulator acts on what it has read.
 SYSTEM_ORDER = (
+    known.ADD_FD,
     known.OBJECT,
     known.CHARDEV,
     known.QTEST,

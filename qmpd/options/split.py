@@ -15,6 +15,9 @@ SYSTEM, STORAGE_DAEMON = "system", "storage-daemon"
 _SHORT_DEVICES = {"none", "null", "stdio", "pty", "vc", "msmouse", "braille"}
 
 
+_TRACE_LETTER = "T"
+
+
 class Word:
     """An option as the line has it, or a word that is none (then ``name`` is empty).
 
@@ -41,6 +44,12 @@ def split(words: Sequence[str]) -> tuple[list[Word], str]:
     """
     found = list(_words(words))
     program = _program(found)
+    if program == STORAGE_DAEMON:
+        # A lone dash is no option, and two of them say that none follow.
+        ends = [i for i, word in enumerate(found) if word.word == "--"]
+        found = found[: ends[0]] if ends else found
+        for word in found:
+            word.name = "" if word.word == "-" else word.name
     for word in found:
         fault = _fault(word, program)
         if fault:
@@ -56,11 +65,18 @@ def _words(words: Sequence[str]) -> list[Word]:
             found.append(Word(word, "", word))
             continue
         name = word.removeprefix("-").removeprefix("-")
+        short = name if word == f"-{name}" else ""
         name = known.ALIASES.get(name, name)
         option = Word(word, name)
+        if short[:1] in known.ALIASES and known.takes_argument(name) is None:
+            name = option.name = known.ALIASES[short[0]]
+            option.text, option.shortened = short[1:], True
+            found.append(option)
+            continue
+        option.shortened = short == _TRACE_LETTER
         base, equals, text = name.partition("=")
         if word.startswith("--"):
-            full = known.completed(base)
+            full = known.completed(base, joined=bool(equals))
             option.shortened = full != base
             base = full
             name = option.name = name if equals else full
@@ -81,10 +97,13 @@ def _fault(word: Word, program: str) -> str:
     takes_argument = known.takes_argument(word.name)
     foreign = system and (word.joined or word.shortened)
     if word.lacks_argument and not foreign:
+        if word.word == f"-{_TRACE_LETTER}":
+            return wording.letter_requires_argument(_TRACE_LETTER)
         spelled = f"--{word.name}" if word.shortened else word.word
         return wording.argument_required(spelled, system=system)
     if takes_argument is None or foreign:
-        return _no_such_option(word.word, system) if word.word.startswith("-") else ""
+        is_option = word.word.startswith("-") and (system or word.name)
+        return _no_such_option(word.word, system) if is_option else ""
     if word.joined and not takes_argument:
         return wording.no_argument_allowed(f"--{word.name}")
     return ""

@@ -8,10 +8,17 @@ NO_CHARDEV_ID = "chardev: no id specified"
 SOCKET_ADDRESSES = "None or one of 'path', 'fd' or 'host' option required."
 SOCKET_WITHOUT_PORT = "chardev: socket: no port given"
 SOCKET_WITHOUT_ADDRESS = "Unable to parse FD number "
+TWO_DELAYS = "'delay' and 'nodelay' are mutually exclusive"
+FD_RECONNECT = "'reconnect' option is incompatible with 'fd' address type"
+TLS_AUTHZ_ALONE = "'tls_authz' option requires 'tls_creds' option"
+NO_WEBSOCKET_CLIENT = "Websocket client is not implemented"
+UDP_WITHOUT_PORT = "chardev: udp: remote port not specified"
 SECOND_STDIO = "cannot use stdio by multiple character devices"
 ONLY_QMP = "Only QMP is supported"
 PRETTY_HMP = "'pretty' is not compatible with HMP monitors"
 NO_HMP = "qmpd speaks QMP only, so it has no human monitor; use mode=control"
+STANDARD_STREAM = "fd cannot be a standard I/O stream"
+FD_INVALID = "fd is not valid or already in use"
 UNEXPECTED_ARGUMENT = "Unexpected argument"
 
 
@@ -55,6 +62,11 @@ def wrong_choice(name: str, value: str) -> str:
     return f"Parameter '{name}' does not accept value '{value}'"
 
 
+def too_large(name: str, value: str) -> str:
+    """Report a number that needs more than 64 bits."""
+    return f"Value '{value}' is too large for parameter '{name}'"
+
+
 def duplicate_id(name: str, what: str) -> str:
     """Report an id that the system emulator has seen before."""
     return f"Duplicate ID '{name}' for {what}"
@@ -83,6 +95,11 @@ def client_only(name: str) -> str:
 def server_only(name: str) -> str:
     """Report a parameter that a listening socket cannot have."""
     return f"'{name}' option is incompatible with socket in server listen mode"
+
+
+def no_tls(name: str) -> str:
+    """Report credentials that do not exist: qmpd has none."""
+    return f"No TLS credentials with id '{name}'"
 
 
 def no_chardev(name: str) -> str:
@@ -127,6 +144,11 @@ def argument_required(spelling: str, *, system: bool) -> str:
     return f"option '{spelling}' requires an argument"
 
 
+def letter_requires_argument(letter: str) -> str:
+    """Report a one-letter option at the end of the line that lacks its argument."""
+    return f"option requires an argument -- '{letter}'"
+
+
 def no_argument_allowed(spelling: str) -> str:
     """Report an argument joined to an option that takes none."""
     return f"option '{spelling}' doesn't allow an argument"
@@ -140,6 +162,11 @@ def short_form(name: str) -> str:
 def short_form_hint(full: str) -> str:
     """Show the long form of a switch."""
     return f"Please use {full} instead"
+
+
+def needs_number(name: str) -> str:
+    """Report a descriptor or a set of them that is not numbered."""
+    return f"{name} option is required and must be non-negative"
 
 
 def lacking(what: str, instead: str) -> str:

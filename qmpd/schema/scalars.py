@@ -64,7 +64,7 @@ _DIGITS = "0123456789abcdef"
 _TOO_LONG = 1000
 
 
-def _c_integer(text: str) -> Any:
+def c_integer(text: str) -> Any:
     """Read an integer as C's strtoll does with base 0: octal, hexadecimal or decimal."""
     digits = text.lstrip(" \t\n\v\f\r")
     sign = -1 if digits[:1] == "-" else 1
@@ -80,12 +80,12 @@ def _c_integer(text: str) -> Any:
 
 
 def _text_int(item: Any, _ref: Any) -> Any:
-    value = _c_integer(item)
+    value = c_integer(item)
     return value if value is not WRONG and INT64_MIN <= value <= INT64_MAX else WRONG
 
 
 def _text_uint64(item: Any, _ref: Any) -> Any:
-    value = _c_integer(item)
+    value = c_integer(item)
     return value & UINT64_MAX if value is not WRONG and abs(value) <= UINT64_MAX else WRONG
 
 

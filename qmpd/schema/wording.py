@@ -36,3 +36,11 @@ def wrong_choice(name: str, value: str) -> str:
 def not_a_scalar(path: str) -> str:
     """Report keyval text that gives members to something that has none."""
     return f"Parameters '{path}.*' are unexpected"
+
+
+SIZE_EXPECTED = "a non-negative number below 2^64"
+SIZE_HINT = (
+    "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
+    "and exabytes, respectively."
+)
+"""What is said below a complaint about a size on a command line."""

@@ -1,12 +1,16 @@
 """What is wrong with a monitor's character device, and what is only deprecated."""
 
+import os
+import socket
+
 import pytest
 
 from qmpd.testing.oracle import Program
-from qmpd.testing.oracle.start import without_program_name
+from qmpd.testing.oracle.start import PATIENCE, without_program_name
 
 PROGRAMS = pytest.mark.parametrize("program", Program, ids=["storage-daemon", "system"])
 
+READ_SIZE = 4096
 TOO_LONG = "x" * 109
 
 UNUSABLE = [
@@ -23,6 +27,11 @@ UNUSABLE = [
     ("path=.,server=on,wait=off", "Failed to unlink socket .: Is a directory"),
     ("path=no/s,server=on", "Failed to bind socket to no/s: No such file or directory"),
     ("path=none", "Failed to connect to 'none': No such file or directory"),
+    ("path=none,reconnect=0", "Failed to connect to 'none': No such file or directory"),
+    ("path=", "Failed to connect to '': Connection refused"),
+    ("fd=", "Unable to parse FD number "),
+    ("fd=1,port=1", "File descriptor '1' is not a socket"),
+    ("fd=1,delay=on,nodelay=on", "'delay' and 'nodelay' are mutually exclusive"),
     (f"path={TOO_LONG},server=on", f"UNIX socket path '{TOO_LONG}' is too long"),
     (f"path={TOO_LONG}", f"UNIX socket path '{TOO_LONG}' is too long"),
 ]
@@ -57,12 +66,14 @@ def test_unusable_socket(start_server, program, text, reason):
 @PROGRAMS
 def test_deprecated_switches_are_told_as_they_are_read(start_server, program):
     """Up to the first mistake; and that the id is wrong is seen before all."""
-    words, prefix = device(program, "path=s,server,nowait,foo,delay")
+    words, prefix = device(program, "path=s,server,nowait,nodelay,foo,delay")
     assert said(start_server.refused(*words, program=program)) == [
         f"{prefix}warning: short-form boolean option 'server' deprecated",
         "Please use server=on instead",
         f"{prefix}warning: short-form boolean option 'nowait' deprecated",
         "Please use wait=off instead",
+        f"{prefix}warning: short-form boolean option 'nodelay' deprecated",
+        "Please use nodelay=on instead",
         f"{prefix}warning: short-form boolean option 'foo' deprecated",
         "Please use foo=on instead",
         f"{prefix}Invalid parameter 'foo'",
@@ -110,3 +121,39 @@ def test_pid_file_that_cannot_be_made(start_server, program, path, reason, backg
     assert said(ended) == [
         f"PROG: cannot create PID file: Could not create '{path}': {reason}",
     ]
+
+
+@PROGRAMS
+def test_connected_before_anything_is_opened(start_server, program, tmp_path):
+    """Who waits for a server's connection learns of its early end at once."""
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.fspath(path))
+        listener.listen()
+        words, _ = device(program, f"path={path}")
+        ended = start_server.refused(
+            *words, program.blockdev_option, "null-co,node-name=1", program=program
+        )
+        assert ended.last_line.endswith("Invalid node-name: '1'")
+        listener.settimeout(PATIENCE)
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(PATIENCE)
+            while connection.recv(READ_SIZE):
+                pass  # the storage daemon's monitor has greeted already
+
+
+@PROGRAMS
+def test_reconnect(start_server, program, tmp_path):
+    """With ``reconnect=`` nobody has to listen yet, and a connection that is lost comes back."""
+    path = tmp_path / "s"
+    words, _ = device(program, f"path={path},reconnect=1")
+    start_server(*words, program=program)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.fspath(path))
+        listener.listen()
+        listener.settimeout(PATIENCE)
+        for _ in range(2):
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rb") as lines:
+                assert lines.readline().startswith(b'{"QMP": ')

@@ -162,13 +162,33 @@ def test_both_syntaxes_define_the_same_tree(start_server, program, keyval, json_
     assert len(one) >= 1
 
 
-def test_empty_backing_means_none(start_server):
-    """The old spelling of null still works and says that it is deprecated."""
+@PROGRAMS
+def test_empty_backing_means_none(start_server, program):
+    """The old spelling of null still works and says that it is deprecated, and where."""
     chain(start_server.dir, "c0", "c1")
-    server = start_server(
-        "--blockdev", "qcow2,node-name=q,file.driver=file,file.filename=c1,backing="
-    )
+    words = [
+        program.blockdev_option,
+        "qcow2,node-name=q,file.driver=file,file.filename=c1,backing=",
+    ]
+    server = start_server(*words, program=program)
     assert "backing_file" not in server.nodes()["q"]
-    assert server.stderr.endswith(
-        'warning: Use of "backing": "" is deprecated; use "backing": null instead\n'
-    )
+    warning = 'warning: Use of "backing": "" is deprecated; use "backing": null instead'
+    assert server.stderr.endswith(f": {' '.join(words)}: {warning}\n")
+
+
+@PROGRAMS
+@pytest.mark.parametrize("option", ["offset", "size"])
+def test_advice_about_sizes(start_server, program, option):
+    """A negative size is told with two lines of advice, which a client of QMP does not get."""
+    text = f"raw,node-name=r,file.driver=null-co,{option}=-1"
+    ended = start_server.refused(program.blockdev_option, text, program=program)
+    first, *advice = ended.stderr.splitlines()
+    sentence = f"Parameter '{option}' expects a non-negative number below 2^64"
+    assert first.endswith(f": {program.blockdev_option} {text}: {sentence}")
+    assert advice == [
+        "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-",
+        "and exabytes, respectively.",
+    ]
+    server = start_server(program=program)
+    raw = {"driver": "raw", "node-name": "r", "file": {"driver": "null-co"}, option: -1}
+    assert server.refusal("blockdev-add", **raw) == sentence

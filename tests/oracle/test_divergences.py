@@ -194,3 +194,29 @@ def test_drivers_that_were_not_built(server):
     assert server.refusal("object-add", **{"qom-type": "can-bus", "id": "c"}) == (
         "Parameter 'qom-type' does not accept value 'can-bus'"
     )
+
+
+@pytest.mark.only_qmpd("there is only the plain protocol, and only on local sockets")
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("path=s,telnet=on", "qmpd does not have telnet sockets; use a plain one"),
+        ("path=s,websocket=on", "qmpd does not have websocket sockets; use a plain one"),
+        ("path=s,tn3270=on", "qmpd does not have tn3270 sockets; use a plain one"),
+        ("host=localhost,port=0", "qmpd has no TCP sockets; use path= or fd="),
+    ],
+)
+def test_monitors_on_other_sockets(start_server, text, reason):
+    device = f"socket,id=c,server=on,wait=off,{text}"
+    ended = start_server.refused("--chardev", device, "--monitor", "chardev=c")
+    assert ended.last_line == f"PROG: --chardev {device}: {reason}"
+
+
+@pytest.mark.only_qmpd("the original binds it without the zero byte that ends a path")
+def test_socket_path_that_fills_the_kernels_structure(start_server):
+    path = "x" * 108
+    device = f"socket,id=c,server=on,wait=off,path={path}"
+    ended = start_server.refused("--chardev", device, "--monitor", "chardev=c")
+    first, second = ended.stderr.splitlines()
+    assert first.endswith(f"UNIX socket path '{path}' is too long")
+    assert second == "Path must be less than 108 bytes"

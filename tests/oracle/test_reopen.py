@@ -3,7 +3,7 @@
 import pytest
 
 from qmpd.testing.oracle import call, chain, compare, image, refused, show_descriptors, show_graph
-from tests.oracle.building import format_node, separate, storage_node
+from tests.oracle.building import attempt, format_node, separate, storage_node
 
 FILE = {"driver": "file", "filename": "img", "node-name": "s"}
 QCOW2 = {"driver": "qcow2", "node-name": "q", "file": "s"}
@@ -178,6 +178,34 @@ def test_options_that_may_change(options):
             reopen({"driver": "qcow2", "node-name": "f0", "file": "s0", "backing": None} | options),
             call("query-named-block-nodes"),
             show_descriptors(),
+        ],
+        one_image,
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"offset": -1, "file": "nope"},
+        {"size": -1, "file": "nope"},
+        {"offset": -1, "file": "n", "bogus": 1},
+        {"offset": -1, "node-name": "nope", "file": "n"},
+        {"offset": -1, "size": 1, "file": "n"},
+        {"offset": 1 << 40, "size": -1, "file": "n"},
+    ],
+    ids=str,
+)
+@pytest.mark.oracle
+def test_raw_with_several_mistakes(options):
+    """Which of them is told, and that nothing has changed."""
+    raw = {"driver": "raw", "node-name": "r", "file": "n", "size": 512}
+    compare(
+        [
+            call("blockdev-add", driver="null-co", node_name="n"),
+            call("blockdev-add", **raw),
+            attempt(reopen({**raw, **options})),
+            show_graph(),
+            call("query-named-block-nodes"),
         ],
         one_image,
     )
