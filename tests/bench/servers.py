@@ -33,6 +33,9 @@ _ATTEMPTS = {QMPD: 1, STORAGE_DAEMON: 3, SYSTEM: 3}
 _NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 """Set where people develop; a user's Python has compiled its modules before."""
 
+_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+"""Asked once: measuring pins this process to the client's core."""
+
 
 def environment() -> dict[str, str]:
     """The environment of what is measured."""
@@ -49,13 +52,13 @@ class Cores:
     @classmethod
     def one(cls) -> Cores:
         """Both share one core."""
-        first = frozenset([min(os.sched_getaffinity(0))])
+        first = frozenset(_CORES[:1])
         return cls(first, first)
 
     @classmethod
     def two(cls) -> Cores:
         """The server may use two, the client stays on the second."""
-        both = frozenset(sorted(os.sched_getaffinity(0))[:2])
+        both = frozenset(_CORES[:2])
         return cls(frozenset([max(both)]), both)
 
 

@@ -29,6 +29,17 @@ def test_a_row_is_measured_on_both_sides(tmp_path):
     assert "| ping-one" in done.stdout
 
 
+def test_rows_after_a_pinned_one_have_their_two_cores():
+    """Measuring pins this process; that must not become the choice of the next row."""
+    before = Cores.two()
+    mine = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, Cores.one().client)
+        assert Cores.two() == before
+    finally:
+        os.sched_setaffinity(0, mine)
+
+
 @pytest.mark.parametrize("kind", [CompiledEngine, PythonEngine])
 def test_both_engines_measure(kind):
     """C and Python count the same answers of the same server."""
