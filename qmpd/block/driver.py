@@ -55,6 +55,8 @@ class Driver:
     supports_backing = False
     borrows_name = False
     """Whether the node is called as its child is, whoever named it."""
+    reopens = True
+    """Whether its options can be changed."""
     child_names: frozenset[str] = frozenset()
     open_children: tuple[str, ...] = ()
     """The children that must be there before the driver opens."""

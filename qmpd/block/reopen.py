@@ -158,7 +158,7 @@ class ReopenQueue:
         node = entry.node
         if entry.flags.detect_zeroes == "unmap" and not entry.flags.unmap:
             raise QmpError(wording.DETECT_ZEROES_UNMAP)
-        if node.driver.borrows_name:
+        if not node.driver.reopens:
             raise QmpError(wording.no_reopen(node.driver.name, node.name))
         _check_reset(entry)
         handled = set(node.driver.reopen_prepare(tx, entry.options, entry.flags))

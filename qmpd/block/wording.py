@@ -261,6 +261,7 @@ AIO_NATIVE_NEEDS_DIRECT = (
 )
 NO_DIRECT = "filesystem does not support O_DIRECT"
 LATENCY_INVALID = "latency-ns is invalid"
+NO_LENGTH = "Could not refresh total sector count: No medium found"
 LENGTH_TOO_LARGE = "Could not refresh total sector count: File too large"
 
 

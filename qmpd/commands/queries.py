@@ -28,8 +28,17 @@ def query_named_block_nodes(
         return Encoded(machine.flat_report.encoded())
     names = Names()
     images = Images(names, flat=False)
-    nodes = reversed(machine.graph.nodes.values())
+    nodes = _telling(machine.graph)
     return [node_info(node, names, flat=False, images=images) for node in nodes]
+
+
+def _telling(graph: Graph) -> list[Node]:
+    """All nodes, newest first, except a filter that its job has taken out of the graph.
+
+    It has nothing to tell: asked for it, the original dies.
+    """
+    nodes = reversed(graph.nodes.values())
+    return [node for node in nodes if node.children or not node.driver.is_filter]
 
 
 class FlatReport:
@@ -62,7 +71,7 @@ class FlatReport:
 
     def _rebuild(self) -> None:
         self._generation = self._graph.generation
-        self._nodes = list(reversed(self._graph.nodes.values()))
+        self._nodes = _telling(self._graph)
         self._encoded = None
         names = Names()
         self._texts = [encode_text(node_info(node, names, flat=True)) for node in self._nodes]

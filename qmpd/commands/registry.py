@@ -83,6 +83,7 @@ _TABLE: dict[str, Command] = {
     "blockdev-reopen": Command("blockdev", "blockdev_reopen", changes_graph=True),
     "blockdev-snapshot": Command("snapshots", "blockdev_snapshot", changes_graph=True),
     "block-commit": Command("commit", "block_commit", changes_graph=True),
+    "block-stream": Command("stream", "block_stream", changes_graph=True),
     **_jobs("pause", "resume", "cancel", "complete", "finalize", "dismiss"),
     "block-job-set-speed": Command("jobs", "block_job_set_speed", changes_graph=True),
     "query-jobs": Command("jobs", "query_jobs"),

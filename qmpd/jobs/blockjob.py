@@ -7,7 +7,7 @@ import os
 from time import monotonic_ns
 
 from qmpd.block import wording as block_wording
-from qmpd.block.chain import allocated_above
+from qmpd.block.chain import allocated_above, chain, next_in_chain
 from qmpd.block.driver import DATA, ZERO
 from qmpd.block.node import Blocker, User
 from qmpd.block.refresh import refresh
@@ -122,12 +122,11 @@ class BlockJob(Job):
 
     def freeze(self, top: Node, base: Node) -> None:
         """Keep every link from ``top`` down to ``base`` as it is."""
-        from qmpd.block.chain import chain
-
         for node in chain(top):
             if node is base:
                 break
-            edge = node.children["backing" if node.backing or node.driver.is_filter else "file"]
+            below = next_in_chain(node)
+            edge = next(edge for edge in node.children.values() if edge.child is below)
             edge.frozen += 1
             self._frozen.append(edge)
 

@@ -13,6 +13,7 @@ INTO_ITSELF = "cannot commit an image into itself"
 SAME_FILES = "Invalid files for merge: top and base are the same"
 NO_BASE = "There is no backimg image"
 ASSERTION = "block/file-posix.c:2715: raw_check_perm: Assertion `!s->perm_change_fd' failed."
+BACKING_FILE_WITHOUT_BASE = "backing file specified, but streaming the entire chain"
 BACKING_FILE_WITH_ACTIVE = "'backing-file' specified, but 'top' is the active layer"
 BACKING_FILE_WITH_WRITER = "'backing-file' specified, but 'top' has a writer on it"
 
@@ -65,6 +66,31 @@ def top_file_not_found(name: str) -> str:
 def base_file_not_found(name: str) -> str:
     """No layer below the top has that file name."""
     return f"Can't find '{name}' in the backing chain"
+
+
+def not_below(node: str, top: str) -> str:
+    """The base of a stream is not in the chain below the device."""
+    return f"Node '{node}' is not a backing image of '{top}'"
+
+
+def not_in_chain_from(node: str, top: str) -> str:
+    """The bottom of a stream is not in the device's chain."""
+    return f"Node '{node}' is not in a chain starting from '{top}'"
+
+
+def filter_as_bottom(node: str) -> str:
+    """The bottom of a stream has to be an image."""
+    return f"Node '{node}' is a filter, use a non-filter node as 'bottom'"
+
+
+def both_given(one: str, other: str) -> str:
+    """Two options that exclude each other."""
+    return f"'{one}' and '{other}' cannot be specified at the same time"
+
+
+def could_not_create_node(reason: str) -> str:
+    """A stream's filter could not be made."""
+    return f"Could not create node: {reason}"
 
 
 def backing_link(reason: str) -> str:

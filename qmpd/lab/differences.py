@@ -87,6 +87,8 @@ ROWS: tuple[Row, ...] = (
     Row(COMMAND, "x-debug-query-block-graph", since="4.0", shows=_REFUSED, source=RECORDED),
     Row(ARGUMENT, "query-named-block-nodes flat", since="5.0", shows=_UNEXPECTED),
     Row(ARGUMENT, "block-commit on-error", since="5.0", shows=_UNEXPECTED),
+    Row(ARGUMENT, "block-stream bottom", since="6.0", shows=_UNEXPECTED),
+    Row(ARGUMENT, "block-stream filter-node-name", since="6.0", shows=_UNEXPECTED),
     Row(ARGUMENT, "blockdev-add file.aio-max-batch", since="6.2", shows=_UNEXPECTED),
     Row(ARGUMENT, "blockdev-add file.drop-cache", since="4.0", shows=_UNEXPECTED),
     Row(ARGUMENT, "blockdev-add null-aio.read-zeroes", since="4.1", shows=_UNEXPECTED),

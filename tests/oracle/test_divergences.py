@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from qmpd.testing.oracle import chain, image, info
+from qmpd.testing.oracle import chain, image, info, qemu_img
 from tests.oracle.building import separate
 
 NAMES = ("c0", "c1", "c2", "c3")
@@ -177,6 +177,40 @@ def test_reopen_of_an_overlay_below_which_a_job_runs(server):
     assert server.refusal("blockdev-reopen", options=[again]) == desc
     assert server.graph() == graph
     server.execute("job-finalize", id="j")
+
+
+@pytest.mark.only_qmpd("the original dies of SIGSEGV")
+def test_filter_of_a_concluded_stream(server):
+    """It has no child any more: nobody can use it, and it is not listed."""
+    chain(server.dir, "c0", "c1")
+    for step in separate("c0", "c1"):
+        server.request(step)
+    nodes = {node["node-name"] for node in server.execute("query-named-block-nodes")}
+    stream = {"job-id": "j", "device": "f1", "filter-node-name": "flt", "auto-dismiss": False}
+    server.execute("block-stream", **stream)
+    server.wait_job("j", "concluded")
+    for arguments in ({}, {"flat": True}):
+        listed = server.execute("query-named-block-nodes", **arguments)
+        assert {node["node-name"] for node in listed} == nodes
+    desc = server.refusal("blockdev-add", driver="raw", node_name="r", file="flt")
+    assert desc == "Could not refresh total sector count: No medium found"
+    server.execute("job-dismiss", id="j")
+
+
+@pytest.mark.only_qmpd("the original loses data")
+def test_stream_through_a_raw_node(server):
+    """What a format below a raw node has below it is copied too."""
+    chain(server.dir, "c0", "c1", "c2", writes={"c0": ["write -P 7 0 64k"]})
+    for step in separate("c0", "c1", last_writable=False):
+        server.request(step)
+    server.execute("blockdev-add", driver="raw", node_name="r", file="f1", read_only=True)
+    file = {"driver": "file", "filename": "c2"}
+    server.execute("blockdev-add", driver="qcow2", node_name="f2", file=file, backing="r")
+    server.execute("block-stream", job_id="j", device="f2")
+    server.wait_job("j", "null")
+    for name in ("f2", "r", "f1", "f0"):
+        server.execute("blockdev-del", node_name=name)
+    qemu_img(server.dir, "compare", "-f", "qcow2", "-F", "qcow2", "c0", "c2")
 
 
 @pytest.mark.only_qmpd("the original refuses them")

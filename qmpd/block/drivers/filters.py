@@ -8,6 +8,7 @@ from qmpd.block.driver import UNALLOCATED, Driver, Extent
 from qmpd.block.node import Node
 from qmpd.block.refresh import refresh
 from qmpd.block.transaction import Transaction
+from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class JobFilter(Driver):
 
     is_filter = True
     borrows_name = True
+    reopens = False
 
     def _below(self) -> Driver:
         return self.node.children["backing"].child.driver
@@ -85,6 +87,39 @@ def insert_filter(
     Raises:
         QmpError: the name is malformed or taken, or a parent's link is frozen.
     """
+    node = _new_node(graph, driver, name, read_only=read_only)
+    with Transaction() as tx:
+        graph.add(node)
+        tx.on_abort(lambda: graph.forget(node))
+        moving = [edge for edge in above.parents if edge.parent.kind != "block-job"]
+        graph.attach(tx, node, above, "backing", p.ROLE_FILTERED | p.ROLE_PRIMARY)
+        for edge in reversed(moving):
+            graph.retarget(tx, edge, node)
+        refresh(tx)
+    return node
+
+
+def insert_node(graph: Graph, driver: Driver, above: Node, name: str | None) -> Node:
+    """Put a node that a user could have made between ``above`` and all its parents except jobs.
+
+    Raises:
+        QmpError: as for :func:`insert_filter`.
+    """
+    node = _new_node(graph, driver, name, read_only=False)
+    with Transaction() as tx:
+        graph.add(node)
+        tx.on_abort(lambda: graph.forget(node))
+        graph.attach(tx, node, above, "file", p.ROLE_FILTERED | p.ROLE_PRIMARY)
+        refresh(tx)
+    try:
+        replace_node(graph, above, node, keep=node)
+    except QmpError:
+        _drop_child(graph, node)
+        raise
+    return node
+
+
+def _new_node(graph: Graph, driver: Driver, name: str | None, *, read_only: bool) -> Node:
     if name is None:
         node_name = graph.generate_name()
     else:
@@ -94,14 +129,6 @@ def insert_filter(
     node = Node(node_name, driver, opt.Options({}, effective), opt.Flags(effective))
     node.implicit = name is None
     driver.node = node
-    with Transaction() as tx:
-        graph.add(node)
-        tx.on_abort(lambda: graph.forget(node))
-        moving = [edge for edge in above.parents if edge.parent.kind != "block-job"]
-        graph.attach(tx, node, above, "backing", p.ROLE_FILTERED | p.ROLE_PRIMARY)
-        for edge in reversed(moving):
-            graph.retarget(tx, edge, node)
-        refresh(tx)
     return node
 
 
@@ -123,3 +150,15 @@ def remove_filter(graph: Graph, node: Node) -> None:
     below = node.children["backing"].child
     replace_node(graph, node, below, keep=node)
     graph.collect([node])
+
+
+def remove_node(graph: Graph, node: Node) -> None:
+    """Take a node of :func:`insert_node` out again; what still holds it holds an empty one."""
+    replace_node(graph, node, node.children["file"].child, keep=node)
+    _drop_child(graph, node)
+
+
+def _drop_child(graph: Graph, node: Node) -> None:
+    edge = node.children["file"]
+    graph.detach_loosely(edge)
+    graph.collect([node, edge.child])

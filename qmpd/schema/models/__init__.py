@@ -17,6 +17,7 @@ DEFINITIONS: tuple[Command | Event, ...] = (
     jobs.BLOCK_COMMIT,
     query.QUERY_NAMED_BLOCK_NODES,
     query.X_DEBUG_QUERY_BLOCK_GRAPH,
+    jobs.BLOCK_STREAM,
     *jobs.BLOCK_JOB_VERBS,
     blockdev.BLOCKDEV_ADD,
     blockdev.BLOCKDEV_REOPEN,

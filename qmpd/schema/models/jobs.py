@@ -45,6 +45,33 @@ class BlockCommit(Struct):
     """Whether the job vanishes by itself once concluded."""
 
 
+class BlockStream(Struct):
+    """Copy what lower layers hold into a node, which then does without those layers."""
+
+    job_id: Opt[str] = None
+    """Identifier of the job; the device's name when absent."""
+    device: str
+    """The node or drive that receives the data."""
+    base: Opt[str] = None
+    """File name of the layer below which nothing is copied; everything is when absent."""
+    base_node: Opt[str] = None
+    """The same by node name."""
+    backing_file: Opt[str] = None
+    """Backing string that the device gets in its header."""
+    bottom: Opt[str] = None
+    """The lowest node that is copied, in place of a base."""
+    speed: Opt[Int] = None
+    """Most bytes per second; 0 for no limit."""
+    on_error: Opt[BlockdevOnError] = None
+    """What to do about an I/O error."""
+    filter_node_name: Opt[str] = None
+    """Name of the filter node that the job puts above the device."""
+    auto_finalize: Opt[bool] = None
+    """Whether the job finalizes by itself."""
+    auto_dismiss: Opt[bool] = None
+    """Whether the job vanishes by itself once concluded."""
+
+
 class JobId(Struct):
     """The job that a verb is about."""
 
@@ -242,6 +269,7 @@ class BlockJobReady(BlockJobProgress):
 
 
 BLOCK_COMMIT = Command("block-commit", BlockCommit)
+BLOCK_STREAM = Command("block-stream", BlockStream)
 QUERY_BLOCK_JOBS = Command("query-block-jobs", None, list[BlockJobInfo])
 
 BLOCK_JOB_VERBS = (

@@ -245,7 +245,8 @@ class Image(ReadableImage):
         """
         size = self.cluster_size
         start = -(-offset // size) * size
-        stop = (offset + length) // size * size
+        end = offset + length  # a cluster that the disk ends in is a whole one
+        stop = (-(-end // size) if end >= self.virtual_size else end // size) * size
         able = self.version >= 3 or alone
         if not able or self.extended_l2 or start >= stop:
             start = stop = offset + length

@@ -1,0 +1,309 @@
+"""Pulling the layers below a node into it (``block-stream``), after which it needs them no more.
+
+Order of steps at start, finalize and abort as observed on QEMU 7.2.
+"""
+
+from __future__ import annotations
+
+import errno
+from itertools import takewhile
+from time import monotonic_ns
+
+from qmpd.block import permissions as p
+from qmpd.block.chain import chain, next_in_chain, skip_filters
+from qmpd.block.driver import UNALLOCATED, warn
+from qmpd.block.drivers.copy_on_read import CopyOnRead, copy_range
+from qmpd.block.drivers.filters import insert_node, remove_node
+from qmpd.block.filename import filename
+from qmpd.block.refresh import refresh
+from qmpd.block.reopen import set_read_only
+from qmpd.block.transaction import Transaction
+from qmpd.errors import QmpError
+from qmpd.jobs import wording
+from qmpd.jobs.blockjob import (
+    CHUNK,
+    LOOK_AHEAD,
+    TURN_NS,
+    BlockJob,
+    Copied,
+    as_errno,
+    failed,
+)
+from qmpd.jobs.job import Sleep, Work
+from qmpd.jobs.turns import give_way
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from qmpd.block.graph import Graph
+    from qmpd.block.node import Node, User
+    from qmpd.jobs.job import Run
+    from qmpd.jobs.manager import JobManager
+
+
+class StreamJob(BlockJob):
+    """Copies what the layers from below ``device`` down to ``above_base`` hold into ``device``."""
+
+    type = "stream"
+
+    def __init__(
+        self,
+        manager: JobManager,
+        graph: Graph,
+        job_id: str,
+        *,
+        device: Node,
+        above_base: Node,
+        backing_file: str | None = None,
+        filter_name: str | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(manager, graph, job_id, **common)
+        self.device = device
+        self.target = skip_filters(device)
+        self.above_base = above_base
+        """The lowest node that is streamed."""
+        self.backing_file = backing_file
+        self.filter_name = filter_name
+        self.filter: Node | None = None
+        self._driver: User | None = None
+        self._was_read_only = device.flags.read_only
+
+    # --- start -------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Set everything up and start, or leave everything as it was.
+
+        Raises:
+            QmpError: why not; a job that existed already goes to ``null`` first.
+        """
+        if self._was_read_only:
+            set_read_only(self.graph, self.device, read_only=False)
+        created = False
+        try:
+            self._insert_filter()
+            self.manager.create(self)
+            created = True
+            self._take_hold()
+        except QmpError:
+            self.unfreeze()
+            self._drop_driver()
+            if self.filter is not None:
+                self.filter.references += 1  # until its turn comes
+            if created:
+                self.manager.forget(self)
+            if self.filter is not None:
+                self.filter.references -= 1
+            self._remove_filter()
+            self._restore_device()
+            raise
+        self.start()
+
+    def _insert_filter(self) -> None:
+        self.graph.drain([self.device])
+        self.graph.drain([self.device])
+        try:
+            self.filter = insert_node(
+                self.graph, CopyOnRead(self.graph), self.device, self.filter_name
+            )
+        except QmpError as error:
+            raise QmpError(wording.could_not_create_node(error.desc)) from None
+
+    def _take_hold(self) -> None:
+        flt = self.filter
+        if flt is None:
+            raise RuntimeError("a stream holds its nodes before it has a filter")
+        self.add_nodes(("main node", flt, 0, p.ALL))
+        self.check_speed()
+        quiet = p.CONSISTENT_READ | p.WRITE_UNCHANGED
+        self._driver = self.backend(flt, p.CONSISTENT_READ, quiet | p.WRITE)
+        self.add_nodes(("active node", self.device, 0, quiet | p.WRITE))
+        base = next_in_chain(self.above_base)
+        between = takewhile(lambda node: node is not base, chain(next_in_chain(self.device)))
+        self.add_nodes(*(("intermediate node", node, 0, quiet) for node in between))
+        self.freeze(self.device, self.above_base)
+
+    # --- work --------------------------------------------------------------------------
+
+    def run(self) -> Run:
+        """Copy step by step what is not in the target yet."""
+        if self.target.backing is None or self.target is self.above_base:
+            return
+        self.total = self.target.driver.length()
+        delay, careful = 0, False
+        while self.current < self.total:
+            yield Sleep(delay)
+            if self.must_end():
+                return
+            delay = 0
+            small = careful or self._small_steps
+            left = self.total - self.current
+            left = min(left, CHUNK) if small else left
+            # What lies below the lowest streamed layer may change meanwhile.
+            place = _Stretch(self.target, next_in_chain(self.above_base), self.current, left)
+            hole = place.held_or_empty()
+            if hole:
+                self.current += hole
+                continue
+            result: Copied = yield Work(place.copy_step if small else place.copy)
+            self.current += result.size
+            if result.error and not small:
+                careful = True  # how far the original comes is seen in small steps
+            elif result.error:
+                if not self._goes_on_after(result, left):
+                    return
+            elif result.copied:
+                delay = self.rate.delay(self.manager.scheduler.now(), result.size)
+
+    def _goes_on_after(self, failure: Copied, left: int) -> bool:
+        """Whether the job does not end at once: it tries again, or goes on and fails later."""
+        action = self.error_action(failure.operation, failure.error)
+        if action != "stop":
+            self.fail(failure.error)
+            self.current += min(left, CHUNK) if action == "ignore" else 0
+        return action != "report"
+
+    @property
+    def _small_steps(self) -> bool:
+        """Whether somebody can see the steps, which are then those of the original."""
+        return bool(self.rate.speed) or self.manager.stepwise
+
+    # --- end ---------------------------------------------------------------------------
+
+    def prepare(self) -> int:
+        """Let the target do without the streamed layers, then say so in its header."""
+        self.unfreeze()
+        base = next_in_chain(self.above_base)
+        below = None if base is None else skip_filters(base)
+        self._remove_filter()
+        if self.target.backing is None:
+            return 0
+        text, base_format = "", ""
+        if below is not None:
+            text = self.backing_file if self.backing_file is not None else filename(below)
+            base_format = below.driver.name
+        try:
+            self._set_backing(base)
+        except QmpError as error:
+            warn(error.desc)
+            return errno.EPERM
+        try:
+            self.target.driver.update_backing(text, base_format)
+        except OSError as error:
+            warn(wording.backing_link(error.strerror or str(error)))
+            return as_errno(error)
+        return 0
+
+    def _set_backing(self, base: Node | None) -> None:
+        edge = self.target.children["backing"]
+        old = edge.child
+        with Transaction() as tx:
+            if base is None:
+                self.graph.detach(tx, edge)
+            else:
+                self.graph.retarget(tx, edge, base)
+            tx.touched.pop(old, None)  # what it needed of others stays until the job lets go
+            refresh(tx)
+        self.graph.collect([old])
+
+    def abort(self) -> None:
+        """The chain is as before, what was copied stays copied."""
+        self.unfreeze()
+        self._remove_filter()
+
+    def clean(self) -> None:
+        """The target is read-only again if it was."""
+        self._drop_driver()
+        self._restore_device()
+
+    def _remove_filter(self) -> None:
+        flt, self.filter = self.filter, None
+        if flt is not None:
+            for _ in range(3):
+                self.graph.drain([self.device])
+            remove_node(self.graph, flt)
+
+    def _restore_device(self) -> None:
+        if self._was_read_only and not self.device.flags.read_only:
+            try:
+                set_read_only(self.graph, self.device, read_only=True)
+            except QmpError:
+                pass  # the work is done; that the node stays writable is no failure of it
+
+    def _drop_driver(self) -> None:
+        self.drop_backend(self._driver)
+        self._driver = None
+
+
+class _Stretch:
+    """What lies at an offset between a target and a base, and how it gets into the target."""
+
+    __slots__ = ("base", "end", "offset", "target")
+
+    def __init__(self, target: Node, base: Node | None, offset: int, length: int) -> None:
+        self.target = target
+        self.base = base
+        self.offset = offset
+        self.end = offset + length
+
+    def held_or_empty(self) -> int:
+        """How many bytes need no copying; 0 if some do.
+
+        Runs on the loop, which looks at tables only; what cannot be read is left to the worker.
+        """
+        try:
+            layer, length = self._find(self.end - self.offset)
+        except OSError:
+            return 0
+        return length if layer is None or layer is self.target else 0
+
+    def copy(self) -> Copied:
+        """Copy for a while, or everything; runs on the worker thread."""
+        start, until = self.offset, monotonic_ns() + TURN_NS
+        while True:
+            result = self.copy_step()
+            self.offset += result.size
+            if result.error or self.offset >= self.end or monotonic_ns() >= until:
+                result.size = self.offset - start
+                return result
+            give_way()
+
+    def copy_step(self) -> Copied:
+        """Copy what the original would copy at once; runs on the worker thread."""
+        try:
+            layer, size = self._find(min(CHUNK, self.end - self.offset), in_steps=True)
+            if layer is None or layer is self.target:
+                return Copied(size, copied=False)
+            copy_range(self.target, self.offset, size)
+        except OSError as error:
+            return failed("read", error)
+        return Copied(size, copied=True)
+
+    def _find(self, limit: int, *, in_steps: bool = False) -> tuple[Node | None, int]:
+        """Who holds the first bytes: a layer, or nobody above the base; and how many bytes.
+
+        Not what :func:`~qmpd.block.chain.allocated_above` says: a file counts as held from end
+        to end, and behind the end of the layer next to the target nothing is left to copy.
+        """
+        length = min(limit, LOOK_AHEAD)
+        below = next_in_chain(self.target)
+        for layer in chain(self.target):
+            if layer is self.base:
+                break
+            driver = layer.driver
+            if driver.is_filter:
+                continue
+            size = driver.length()
+            if self.offset >= size:
+                return (None, limit) if layer is below else (layer, length)
+            length = min(length, size - self.offset)
+            if not driver.supports_backing:
+                return layer, length
+            if in_steps:
+                length = driver.run_length(self.offset, length)
+            extent = driver.extent(self.offset, length)
+            length = min(length, extent.length)
+            if extent.kind != UNALLOCATED:
+                return layer, length
+        return None, length
