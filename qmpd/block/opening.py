@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     _Opening = Generator["_Opening", Any, Node]
 
 
-class Partial(dict):  # type: ignore[type-arg]
+class Partial(dict["str", "Any"]):
     """An inline definition, in texts, that may lack what an image's header tells."""
 
     def complete(self, implied: dict[str, Any]) -> dict[str, Any]:
