@@ -18,6 +18,8 @@ from qmpd.jobs.turns import give_way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qmpd.block.driver import Extent
     from qmpd.block.graph import Graph
     from qmpd.block.node import Edge, Node
@@ -206,13 +208,19 @@ def unallocated(top: Node, base: Node, offset: int, length: int, *, in_steps: bo
 
 
 def copy_steps(job: Job, top: Node, base: Node, offset: int) -> Copied:
-    """Copy what lies above ``base`` from ``offset`` on, to the end or until ``job`` is hurried.
+    """Copy what lies above ``base`` from ``offset`` on, to the end or until ``job`` is hurried."""
+    end = job.total
+    return in_a_row(job, offset, lambda at: copy_step(top, base, at, min(BATCH, end - at)))
+
+
+def in_a_row(job: Job, offset: int, step: Callable[[int], Copied]) -> Copied:
+    """Do step after step from ``offset`` on, to the end or until ``job`` is hurried.
 
     Runs on the worker thread. An error is that of the step behind the ``size`` bytes.
     """
     start, end, until = offset, job.total, monotonic_ns() + TURN_NS
     while True:
-        result = copy_step(top, base, offset, min(BATCH, end - offset))
+        result = step(offset)
         offset += result.size
         if result.error or offset >= end or job.hurried or monotonic_ns() >= until:
             result.size = offset - start

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 from itertools import takewhile
-from time import monotonic_ns
 
 from qmpd.block import permissions as p
 from qmpd.block.chain import chain, next_in_chain, skip_filters
@@ -23,17 +22,17 @@ from qmpd.jobs import wording
 from qmpd.jobs.blockjob import (
     CHUNK,
     LOOK_AHEAD,
-    TURN_NS,
     BlockJob,
     Copied,
     as_errno,
     failed,
+    in_a_row,
 )
 from qmpd.jobs.job import Sleep, Work
-from qmpd.jobs.turns import give_way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from qmpd.block.graph import Graph
@@ -146,8 +145,9 @@ class StreamJob(BlockJob):
             if hole:
                 self.current += hole
                 continue
-            result: Copied = yield Work(place.copy_step if small else place.copy)
-            self.current += result.size
+            start = self.current
+            result: Copied = yield Work(place.copy_step if small else self._copy_all(place))
+            self.current = start + result.size
             if result.error and not small:
                 careful = True  # how far the original comes is seen in small steps
             elif result.error:
@@ -155,6 +155,9 @@ class StreamJob(BlockJob):
                     return
             elif result.copied:
                 delay = self.rate.delay(self.manager.scheduler.now(), result.size)
+
+    def _copy_all(self, place: _Stretch) -> Callable[[], Copied]:
+        return lambda: in_a_row(self, place.offset, place.copy_from)
 
     def _goes_on_after(self, failure: Copied, left: int) -> bool:
         """Whether the job does not end at once: it tries again, or goes on and fails later."""
@@ -258,16 +261,10 @@ class _Stretch:
             return 0
         return length if layer is None or layer is self.target else 0
 
-    def copy(self) -> Copied:
-        """Copy for a while, or everything; runs on the worker thread."""
-        start, until = self.offset, monotonic_ns() + TURN_NS
-        while True:
-            result = self.copy_step()
-            self.offset += result.size
-            if result.error or self.offset >= self.end or monotonic_ns() >= until:
-                result.size = self.offset - start
-                return result
-            give_way()
+    def copy_from(self, offset: int) -> Copied:
+        """The same as :meth:`copy_step` from another ``offset`` on."""
+        self.offset = offset
+        return self.copy_step()
 
     def copy_step(self) -> Copied:
         """Copy what the original would copy at once; runs on the worker thread."""
