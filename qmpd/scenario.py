@@ -29,6 +29,7 @@ from __future__ import annotations
 import os
 
 from qmpd.errors import QmpError
+from qmpd.storage.fdfile import FdFile
 from qmpd.storage.host import HostStorage
 from qmpd.storage.memory import MemoryStorage
 from qmpd.storage.policy import AccessPolicy
@@ -227,7 +228,7 @@ def make_image(storage: MemoryStorage, spec: ImageSpec) -> None:
         QmpError: its description makes no sense.
     """
     try:
-        file = _FdFile(storage.create(spec.path))
+        file = FdFile(storage.create(spec.path))
         if spec.format == "raw":
             file.truncate(spec.size)
             for extent in spec.data:
@@ -242,7 +243,7 @@ def make_image(storage: MemoryStorage, spec: ImageSpec) -> None:
         raise QmpError(f"image '{spec.path}': {text}") from error
 
 
-def _make_qcow2(file: _FdFile, spec: ImageSpec) -> None:
+def _make_qcow2(file: FdFile, spec: ImageSpec) -> None:
     from qmpd.block.drivers.qcow2.create import create
     from qmpd.block.drivers.qcow2.image import Image
 
@@ -260,34 +261,6 @@ def _make_qcow2(file: _FdFile, spec: ImageSpec) -> None:
         data = bytes([extent.pattern]) * extent.length
         image.write(extent.offset, data, lambda _offset, length: bytes(length))
     image.close()
-
-
-class _FdFile:
-    """A descriptor as the byte storage of an image that is being made."""
-
-    __slots__ = ("_fd",)
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def pread(self, offset: int, length: int) -> bytes:
-        data = os.pread(self._fd, length, offset)
-        return data + bytes(length - len(data))
-
-    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
-        os.pwrite(self._fd, data, offset)
-
-    def size(self) -> int:
-        return os.fstat(self._fd).st_size
-
-    def truncate(self, size: int) -> None:
-        os.ftruncate(self._fd, size)
-
-    def discard(self, offset: int, length: int) -> None:
-        """Nothing is freed in a new image."""
-
-    def flush(self) -> None:
-        """RAM is as durable as it gets."""
 
 
 def parse_size(value: int | str) -> int:

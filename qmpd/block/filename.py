@@ -109,13 +109,14 @@ def _json_name(options: dict[str, Any]) -> str:
 
 def combine(base: str, name: str) -> str:
     """Resolve a name from an image's header against the image's own name."""
-    if name.startswith("/") or _has_protocol(name):
+    if name.startswith("/") or has_protocol(name):
         return name
-    directory = max(base.rfind("/"), base.find(":") if _has_protocol(base) else -1)
+    directory = max(base.rfind("/"), base.find(":") if has_protocol(base) else -1)
     return base[: directory + 1] + name
 
 
-def _has_protocol(name: str) -> bool:
+def has_protocol(name: str) -> bool:
+    """Whether a name begins with the name of a protocol and a colon."""
     head, colon, _ = name.partition(":")
     return bool(colon) and "/" not in head
 
@@ -126,12 +127,12 @@ def without_protocol(name: str) -> str:
     Raises:
         QmpError: the name has a protocol that qmpd does not know.
     """
-    if not _has_protocol(name):
+    if not has_protocol(name):
         return name
     head, _, rest = name.partition(":")
     if head != "file":
         raise QmpError(wording.unknown_protocol(head))
-    return f"./{rest}" if _has_protocol(rest) else rest
+    return f"./{rest}" if has_protocol(rest) else rest
 
 
 def find_by_filename(top: Node, wanted: str) -> Node | None:
@@ -156,7 +157,7 @@ def find_by_filename(top: Node, wanted: str) -> Node | None:
         if names.backing_overridden(here):
             if wanted == names.of(below).text:
                 return below
-        elif _has_protocol(wanted) or _has_protocol(header):
+        elif has_protocol(wanted) or has_protocol(header):
             if wanted in (header, combine(base, header)):
                 return below
         elif (real := canonical(combine(base, wanted))) and (

@@ -280,3 +280,48 @@ def only_filename(driver: str) -> str:
 def no_pr_manager(name: str) -> str:
     """The persistent reservation manager does not exist."""
     return f"No persistent reservation manager with id '{name}'"
+
+
+OWN_BACKING_FILE = "Error: Trying to create an image with the same filename as the backing file"
+
+
+def unknown_format(name: str) -> str:
+    """A new image is to have a format that does not exist."""
+    return f"Unknown file format '{name}'"
+
+
+def format_cannot_create(name: str) -> str:
+    """There are no images of that format."""
+    return f"Format driver '{name}' does not support image creation"
+
+
+def protocol_cannot_create(name: str) -> str:
+    """There are no files behind that protocol."""
+    return f"Protocol driver '{name}' does not support image creation"
+
+
+def format_without_backing(name: str) -> str:
+    """Images of that format have no backing file."""
+    return f"Backing file not supported for file format '{name}'"
+
+
+def too_large_for_format(name: str) -> str:
+    """A new image of that size has no place for its tables."""
+    return f"The image size is too large for file format '{name}' (try using a larger cluster size)"
+
+
+def could_not_create(filename: str, reason: str) -> str:
+    """The file of a new image could not be made."""
+    return f"Could not create '{filename}': {reason}"
+
+
+def formatting(
+    filename: str, image_format: str, size: int, backing_file: str, backing_format: str
+) -> str:
+    """What is printed when a new image is made: all options, commas in values doubled."""
+    backing = backing_file.replace(",", ",,")
+    return (
+        f"Formatting '{filename}', fmt={image_format} cluster_size=65536 extended_l2=off "
+        f"compression_type=zlib size={size} backing_file={backing} "
+        f"backing_fmt={backing_format} lazy_refcounts=off refcount_bits=16"
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from qmpd.block import permissions as p
-from qmpd.block.opening import find_reference
+from qmpd.block import wording as block_wording
+from qmpd.block.driver import driver_class
+from qmpd.block.opening import Partial, definition_of, find_reference, open_node
 from qmpd.block.overlay import put_on, take_off
 from qmpd.block.reopen import set_read_only
 from qmpd.commands import wording
@@ -13,9 +15,13 @@ from qmpd.jobs.blockjob import check_no_blocker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from qmpd.block.graph import Graph
     from qmpd.block.node import Node
     from qmpd.machine import Machine
+
+_ON_OFF = ("off", "on")
 
 
 def blockdev_snapshot(machine: Machine, node: str, overlay: str) -> None:
@@ -27,11 +33,38 @@ def blockdev_snapshot(machine: Machine, node: str, overlay: str) -> None:
     run(machine, [Snapshot(machine.graph, node, overlay)])
 
 
+def blockdev_snapshot_sync(
+    machine: Machine,
+    *,
+    snapshot_file: str,
+    device: str | None = None,
+    node_name: str | None = None,
+    snapshot_node_name: str | None = None,
+    format: str = "qcow2",  # noqa: A002 - the name is the protocol's
+    mode: str = "absolute-paths",
+) -> None:
+    """Make an image with a node as its backing file, and put it on that node.
+
+    Raises:
+        QmpError: the graph has not changed then; a file that was made stays.
+    """
+    action = SnapshotSync(
+        machine.graph,
+        device,
+        node_name,
+        filename=snapshot_file,
+        overlay=snapshot_node_name,
+        image_format=format,
+        create=mode != "existing",
+    )
+    run(machine, [action])
+
+
 class Snapshot(Action):
     """``blockdev-snapshot`` as an action."""
 
     def __init__(self, graph: Graph, node: str, overlay: str) -> None:
-        self._graph = graph
+        self.graph = graph
         self._name = node
         self._overlay_name = overlay
         self._node: Node | None = None
@@ -45,7 +78,7 @@ class Snapshot(Action):
             QmpError: why not.
         """
         node = self.find_node()
-        self._graph.drain([node])
+        self.graph.drain([node])
         check_no_blocker(node, "external-snapshot")
         if not node.flags.read_only:
             try:
@@ -55,7 +88,7 @@ class Snapshot(Action):
         overlay = self._overlay = self.find_overlay(node)
         overlay.references += 1
         _check_overlay(overlay)
-        put_on(self._graph, overlay, node)
+        put_on(self.graph, overlay, node)
         self._node = node
 
     def find_node(self) -> Node:
@@ -64,7 +97,7 @@ class Snapshot(Action):
         Raises:
             QmpError: there is none.
         """
-        return self._graph.lookup(self._name, self._name)
+        return self.graph.lookup(self._name, self._name)
 
     def find_overlay(self, node: Node) -> Node:
         """The overlay.
@@ -73,26 +106,101 @@ class Snapshot(Action):
             QmpError: there is none.
         """
         del node
-        return find_reference(self._graph, self._overlay_name)
+        return find_reference(self.graph, self._overlay_name)
 
     def commit(self) -> None:
         """The node is read-only from now on, unless that is impossible."""
         if self._node is not None:
             try:
-                set_read_only(self._graph, self._node, read_only=True)
+                set_read_only(self.graph, self._node, read_only=True)
             except QmpError:
                 pass  # the overlay is in place; that the node stays writable is no failure
 
     def abort(self) -> None:
         """The node's parents use the node again."""
         if self._overlay is not None and self._node is not None:
-            take_off(self._graph, self._overlay, self._node)
+            take_off(self.graph, self._overlay, self._node)
 
     def clean(self) -> None:
         """An overlay that nobody holds is closed."""
         if self._overlay is not None:
             self._overlay.references -= 1
-            self._graph.collect([self._overlay])
+            self.graph.collect([self._overlay])
+
+
+class SnapshotSync(Snapshot):
+    """``blockdev-snapshot-sync`` as an action."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        device: str | None,
+        node: str | None,
+        *,
+        filename: str,
+        overlay: str | None,
+        image_format: str,
+        create: bool,
+    ) -> None:
+        super().__init__(graph, node or "", overlay or "")
+        self._device = device
+        self._node_name = node
+        self._new_name = overlay
+        self._filename = filename
+        self._format = image_format
+        self._create = create
+
+    def find_node(self) -> Node:
+        """The node that gets an overlay; a drive is named as such.
+
+        Raises:
+            QmpError: there is none.
+        """
+        return self.graph.lookup(self._device, self._node_name)
+
+    def find_overlay(self, node: Node) -> Node:
+        """Make the image if there is to be a new one, and open it as the node is open.
+
+        Raises:
+            QmpError: its name or its format is of no use, or the image is not.
+        """
+        name = self._new_name
+        if name is None and self._node_name is not None:
+            raise QmpError(wording.OVERLAY_NAME_MISSING)
+        if name is not None and _is_in_use(self.graph, name):
+            raise QmpError(wording.OVERLAY_NAME_IN_USE)
+        if self._create:
+            from qmpd.block.creation import create_overlay
+
+            create_overlay(self.graph, self._filename, self._format, node)
+        return open_node(self.graph, self._definition(node, name))
+
+    def _definition(self, node: Node, name: str | None) -> dict[str, Any]:
+        kind = driver_class(self._format)
+        found = definition_of(self._filename)
+        flags = node.flags
+        own = {
+            "driver": self._format,
+            "read-only": _ON_OFF[flags.read_only],
+            "auto-read-only": _ON_OFF[flags.auto_read_only],
+            "cache": {"direct": _ON_OFF[flags.direct], "no-flush": _ON_OFF[flags.no_flush]},
+            "discard": "unmap" if flags.unmap else "ignore",
+        }
+        if name is not None:
+            own["node-name"] = name
+        if kind.is_protocol:
+            found = found.get("file", {})
+            if kind.name != "file":
+                raise QmpError(block_wording.only_filename(kind.name))
+        definition = Partial(own).complete(found)
+        if kind.supports_backing:
+            definition["backing"] = None  # it gets one soon, whatever its header says
+        return definition
+
+
+def _is_in_use(graph: Graph, name: str) -> bool:
+    drive = graph.drives.get(name)
+    return name in graph.nodes or (drive is not None and drive.node is not None)
 
 
 def _check_overlay(overlay: Node) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 IO_ERROR = "An IO error has occurred"
 
+OVERLAY_NAME_MISSING = "New overlay node-name missing"
+OVERLAY_NAME_IN_USE = "New overlay node-name already in use"
 OVERLAY_IN_USE = "The overlay is already in use"
 OVERLAY_IS_FILTER = "Filters cannot be used as overlays"
 OVERLAY_HAS_BACKING = "The overlay already has a backing image"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 OBJECTS: dict[str, Any] = {
     "Empty": ((), None, None),
     "QueryBlockstats": ((("query-nodes", 1, True, None),), None, None),
+    "BlockdevSnapshotSync": ((("device", 0, True, None), ("node-name", 0, True, None), ("snapshot-file", 0, False, None), ("snapshot-node-name", 0, True, None), ("format", 0, True, None), ("mode", 6, True, ("existing", "absolute-paths"))), None, None),
     "BlockdevSnapshot": ((("node", 0, False, None), ("overlay", 0, False, None)), None, None),
     "BlockCommit": ((("job-id", 0, True, None), ("device", 0, False, None), ("base-node", 0, True, None), ("base", 0, True, None), ("top-node", 0, True, None), ("top", 0, True, None), ("backing-file", 0, True, None), ("speed", 2, True, None), ("on-error", 6, True, ("report", "ignore", "enospc", "stop", "auto")), ("filter-node-name", 0, True, None), ("auto-finalize", 1, True, None), ("auto-dismiss", 1, True, None)), None, None),
     "QueryNamedBlockNodes": ((("flat", 1, True, None),), None, None),
@@ -68,6 +69,7 @@ COMMANDS: dict[str, tuple[str, dict[str, str], tuple[str, ...], bool]] = {
     "query-block": ("Empty", {}, ("system", "storage-daemon"), False),
     "query-blockstats": ("QueryBlockstats", {"query-nodes": "query_nodes"}, ("system", "storage-daemon"), False),
     "query-block-jobs": ("Empty", {}, ("system", "storage-daemon"), False),
+    "blockdev-snapshot-sync": ("BlockdevSnapshotSync", {"device": "device", "node-name": "node_name", "snapshot-file": "snapshot_file", "snapshot-node-name": "snapshot_node_name", "format": "format", "mode": "mode"}, ("system", "storage-daemon"), False),
     "blockdev-snapshot": ("BlockdevSnapshot", {"node": "node", "overlay": "overlay"}, ("system", "storage-daemon"), False),
     "block-commit": ("BlockCommit", {"job-id": "job_id", "device": "device", "base-node": "base_node", "base": "base", "top-node": "top_node", "top": "top", "backing-file": "backing_file", "speed": "speed", "on-error": "on_error", "filter-node-name": "filter_node_name", "auto-finalize": "auto_finalize", "auto-dismiss": "auto_dismiss"}, ("system", "storage-daemon"), False),
     "query-named-block-nodes": ("QueryNamedBlockNodes", {"flat": "flat"}, ("system", "storage-daemon"), False),

@@ -17,13 +17,22 @@ if TYPE_CHECKING:
         policy: AccessPolicy
 
         def open(self, path: str, flags: int) -> int:
-            """Open an image and return a new descriptor; raises OSError."""
+            """Open an image and return a new descriptor; raises OSError.
+
+            With ``O_CREAT`` in the flags it is made if it is not there.
+            """
+
+        def remove(self, path: str) -> None:
+            """Remove an image if it is there; raises OSError."""
 
         def canonical(self, path: str) -> str | None:
             """The one name of an image that exists, None if it does not."""
 
         def close(self) -> None:
             """Give everything back that outlives single descriptors."""
+
+
+_NEW_MODE = 0o644
 
 
 class HostStorage:
@@ -43,7 +52,14 @@ class HostStorage:
         self.policy.check(path, flags)
         if "\0" in path:  # QEMU's spelling of it exists in no directory either
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        return os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY)
+        return os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY, _NEW_MODE)
+
+    def remove(self, path: str) -> None:
+        """Unlink ``path``; that it is gone already is no error."""
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
 
     def canonical(self, path: str) -> str | None:
         """The real path, None if there is no such file."""

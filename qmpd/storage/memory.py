@@ -58,19 +58,23 @@ class MemoryStorage:
         return path if any(os.path.normpath(name) == path for name in self._images) else None
 
     def open(self, path: str, flags: int) -> int:
-        """Open an image; a name that nobody created is ENOENT.
+        """Open an image; a name that nobody created is ENOENT without ``O_CREAT``.
 
         Raises:
             OSError: what a file system or the policy would say.
         """
         self.policy.check(path, flags)
-        if path not in self._images and self.on_demand is not None:
+        if flags & os.O_CREAT and path not in self._images:
+            self.create(path)
+        elif path not in self._images and self.on_demand is not None:
             self.on_demand(path)
             self.policy.refuse(path, flags)  # it may have come with restrictions
         fd = self._images.get(path)
         if fd is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        flags &= ~getattr(os, "O_DIRECT", 0)  # pages in RAM have no cache to go around
+        flags &= ~(
+            getattr(os, "O_DIRECT", 0) | os.O_CREAT
+        )  # pages in RAM have no cache to go around
         return os.open(f"/proc/self/fd/{fd}", flags | os.O_CLOEXEC)
 
     def close(self) -> None:

@@ -53,6 +53,21 @@ def implicit():
     return world
 
 
+def with_overlay():
+    """The same below a guest's disk, and an overlay that waits for a node."""
+    world = with_device()
+    world.image("o", format="qcow2")
+    world.add_file("s-o", "o", auto_read_only=True)
+    world.do("blockdev-add", driver="qcow2", node_name="o", file="s-o", backing=None)
+    return world
+
+
+def with_image():
+    world = with_device()
+    world.image("o", format="qcow2")
+    return world
+
+
 def filtered():
     world = separate()
     world.filter = insert_filter(
@@ -152,6 +167,19 @@ def commit_active(world):
     world.commit("c3", "c3", "c1")
 
 
+def take_snapshot(world):
+    world.do("blockdev-snapshot", node="c3", overlay="o")
+
+
+def take_snapshot_of_a_file(world):
+    world.do("blockdev-snapshot", node="s-c3", overlay="o")
+
+
+def open_and_take_snapshot(world):
+    arguments = {"node_name": "c3", "snapshot_file": "o", "snapshot_node_name": "o"}
+    world.do("blockdev-snapshot-sync", **arguments, mode="existing")
+
+
 def filter_in(world):
     insert_filter(world.graph, CommitTop(world.graph), world.node("c2"), "flt", read_only=True)
 
@@ -224,6 +252,17 @@ def replace(world):
         ("take-lock", separate, commit_active, 2),
         ("take-lock", with_device, commit_active, 2),
         ("take-lock", with_device, commit, 3),
+        ("check", with_overlay, take_snapshot, 1),
+        ("after-check", with_overlay, take_snapshot, 1),
+        ("flush", with_overlay, take_snapshot, 1),
+        ("open", with_overlay, take_snapshot, 0),
+        ("after-check", with_overlay, take_snapshot_of_a_file, 1),
+        ("check", with_image, open_and_take_snapshot, 1),
+        ("after-check", with_image, open_and_take_snapshot, 1),
+        ("open", with_image, open_and_take_snapshot, 1),
+        ("read", with_image, open_and_take_snapshot, 1),
+        ("take-lock", with_image, open_and_take_snapshot, 1),
+        ("lock-conflict", with_image, open_and_take_snapshot, 1),
         ("check", separate, filter_in, 1),
         ("after-check", separate, filter_in, 1),
         ("check", filtered, filter_out, 1),

@@ -32,6 +32,19 @@ def test_each_open_has_the_access_mode_it_asked_for(storage, wanted):
     os.close(fd)
 
 
+def test_an_image_that_is_not_there_can_be_made_by_opening(storage):
+    """Nothing springs up instead, and it stays when the descriptor is closed."""
+    storage.on_demand = storage.create
+    fd = storage.open("a", os.O_RDWR | os.O_CREAT)
+    os.pwrite(fd, b"new", 0)
+    os.close(fd)
+    fd = storage.open("a", os.O_RDWR | os.O_CREAT)
+    assert os.read(fd, 9) == b"new"
+    os.close(fd)
+    storage.remove("a")
+    assert storage.paths() == []
+
+
 def test_a_read_only_descriptor_cannot_write(storage):
     storage.create("a")
     fd = storage.open("a", os.O_RDONLY)

@@ -13,6 +13,7 @@ DEFINITIONS: tuple[Command | Event, ...] = (
     query.QUERY_BLOCK,
     stats.QUERY_BLOCKSTATS,
     jobs.QUERY_BLOCK_JOBS,
+    snapshots.BLOCKDEV_SNAPSHOT_SYNC,
     snapshots.BLOCKDEV_SNAPSHOT,
     jobs.BLOCK_COMMIT,
     query.QUERY_NAMED_BLOCK_NODES,

@@ -1,6 +1,30 @@
 """External snapshots, and what keeps several of them together."""
 
-from qmpd.schema.models.kinds import Command, Struct
+from qmpd.schema.models.kinds import Choice, Command, Opt, Struct
+
+
+class NewImageMode(Choice):
+    """Where an image comes from."""
+
+    EXISTING = "existing"
+    ABSOLUTE_PATHS = "absolute-paths"
+
+
+class BlockdevSnapshotSync(Struct):
+    """An overlay for a node, with a new image."""
+
+    device: Opt[str] = None
+    """The drive whose place the overlay takes."""
+    node_name: Opt[str] = None
+    """The node, if it is in no drive."""
+    snapshot_file: str
+    """Name of the image."""
+    snapshot_node_name: Opt[str] = None
+    """Name of the overlay; needed with a node's name."""
+    format: Opt[str] = None
+    """Format of the image, qcow2 when absent."""
+    mode: Opt[NewImageMode] = None
+    """Whether the image is made (when absent, too) or there already."""
 
 
 class BlockdevSnapshot(Struct):
@@ -12,6 +36,7 @@ class BlockdevSnapshot(Struct):
     """A node without a backing file that nobody reads."""
 
 
+BLOCKDEV_SNAPSHOT_SYNC = Command("blockdev-snapshot-sync", BlockdevSnapshotSync)
 BLOCKDEV_SNAPSHOT = Command(
     "blockdev-snapshot", BlockdevSnapshot, features=("allow-write-only-overlay",)
 )

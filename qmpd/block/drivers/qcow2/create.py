@@ -48,21 +48,31 @@ def create(
     header.refcount_table_offset = cluster_size
     header.refcount_table_clusters = 1
     file.truncate(0)
-    file.pwrite(0, header.serialise())
+    _write(file, 0, header.serialise(), wording.CREATE_HEADER)
     table = zeros(cluster_size // 8)
     table[0] = 2 * cluster_size
-    file.pwrite(cluster_size, encode_table(table) + bytes(cluster_size))
+    _write(file, cluster_size, encode_table(table) + bytes(cluster_size), wording.CREATE_TABLE)
     mapping = Mapping(file, header, zeros(0))
     refcounts = Refcounts(file, header, mapping.cache, lambda: table)
     refcounts.allocate(3)
     size = -(-size // 512) * 512
-    grow_l1(file, header, mapping, refcounts, size)
-    set_size(file, header, size)
-    refcounts.cache.flush()
+    try:
+        grow_l1(file, header, mapping, refcounts, size)
+        set_size(file, header, size)
+        refcounts.cache.flush()
+    except OSError as error:
+        raise QmpError(wording.create_l1(str(error.strerror))) from error
     if backing_file is not None:
         _set_backing(header, backing_file, backing_format or "")
     file.pwrite(0, header.serialise())
     file.flush()
+
+
+def _write(file: ByteFile, offset: int, data: bytes, complaint: str) -> None:
+    try:
+        file.pwrite(offset, data)
+    except OSError as error:
+        raise QmpError(f"{complaint}: {error.strerror}") from error
 
 
 def _set_backing(header: Header, backing_file: str, backing_format: str) -> None:

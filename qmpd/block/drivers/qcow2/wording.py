@@ -211,6 +211,8 @@ REFCOUNT_BLOCK_AT_ZERO = "Preventing invalid allocation of refcount block at off
 ZERO_UNSUPPORTED = "Failed to zero out new clusters: Operation not supported"
 L1_GROWTH_TOO_LARGE = "Failed to grow the L1 table: File too large"
 
+CREATE_HEADER = "Could not write qcow2 header"
+CREATE_TABLE = "Could not write refcount table"
 CREATE_CLUSTER_SIZE = "Cluster size must be a power of two between 512 and 2048k"
 CREATE_EXTENDED_NEEDS_V3 = (
     "Extended L2 entries are only supported with compatibility level 1.1 and above "
@@ -228,6 +230,11 @@ CREATE_REFCOUNT_NEEDS_V3 = (
     "Different refcount widths than 16 bits require compatibility level 1.1 or above "
     "(use version=v3 or greater)"
 )
+
+
+def create_l1(strerror: str) -> str:
+    """There is no room for what a new image's size needs."""
+    return f"Could not resize image: Failed to grow the L1 table: {strerror}"
 
 
 def create_backing(backing_file: str, backing_format: str, strerror: str) -> str:
