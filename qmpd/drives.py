@@ -11,8 +11,9 @@ from sys import stderr
 from qmpd.block import permissions as p
 from qmpd.block import wording
 from qmpd.block.driver import driver_class
+from qmpd.block.implied import definition_of, nest, probe
 from qmpd.block.node import User
-from qmpd.block.opening import Partial, definition_of, nest, open_node, probe
+from qmpd.block.opening import Partial, open_node
 from qmpd.block.transaction import Transaction
 from qmpd.errors import QmpError
 from qmpd.options.errors import OptionError

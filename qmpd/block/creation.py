@@ -10,7 +10,7 @@ from qmpd.block import wording
 from qmpd.block.driver import driver_names, strerror
 from qmpd.block.drivers.qcow2.create import create
 from qmpd.block.drivers.qcow2.wording import L1_GROWTH_TOO_LARGE
-from qmpd.block.filename import Names, has_protocol, without_protocol
+from qmpd.block.filename import Names, has_protocol, without_prefix
 from qmpd.errors import QmpError
 from qmpd.storage import locks
 from qmpd.storage.fdfile import FdFile
@@ -81,7 +81,7 @@ def _check(filename: str, image_format: str, backing_file: str) -> str:
         raise QmpError(wording.format_without_backing(image_format))
     if filename == backing_file:
         raise QmpError(wording.OWN_BACKING_FILE)
-    return without_protocol(filename)
+    return without_prefix(filename)
 
 
 def _create_file(graph: Graph, path: str) -> int:

@@ -89,6 +89,15 @@ class Driver:
     def close(self) -> None:
         """Write back and let go; the children are still attached."""
 
+    @classmethod
+    def parse_filename(cls, name: str) -> dict[str, Any]:
+        """The options of a protocol that a file name, its prefix included, stands for.
+
+        Raises:
+            QmpError: it is no name for this driver.
+        """
+        return {"filename": name}
+
     @staticmethod
     def join_options(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
         """What a reopen makes of ``new`` options where ``old`` ones stay."""

@@ -79,8 +79,8 @@ class Names:
         options: dict[str, Any] = {"driver": driver.name}
         strong = overridden
         for key in driver.strong_options:
-            if key in node.options.effective:
-                options[key] = node.options.effective[key]
+            if key in node.options.written:
+                options[key] = node.options.written[key]
                 strong = strong or key != "filename"
         for name, edge in node.children.items():
             if name != "backing" or overridden or driver.is_filter:
@@ -121,18 +121,28 @@ def has_protocol(name: str) -> bool:
     return bool(colon) and "/" not in head
 
 
-def without_protocol(name: str) -> str:
-    """The path behind ``file:``.
+def without_prefix(name: str) -> str:
+    """The path that a name with or without ``file:`` means."""
+    if not name.startswith("file:"):
+        return name
+    rest = name[5:]
+    return f"./{rest}" if has_protocol(rest) else rest
+
+
+def protocol_options(name: str) -> dict[str, Any]:
+    """The protocol node that a name asks for: by default a file.
 
     Raises:
         QmpError: the name has a protocol that qmpd does not know.
     """
     if not has_protocol(name):
-        return name
-    head, _, rest = name.partition(":")
-    if head != "file":
+        return {"driver": "file", "filename": name}
+    from qmpd.block.driver import driver_class, driver_names
+
+    head = name.partition(":")[0]
+    if head not in driver_names() or not driver_class(head).is_protocol:
         raise QmpError(wording.unknown_protocol(head))
-    return f"./{rest}" if has_protocol(rest) else rest
+    return {"driver": head, **driver_class(head).parse_filename(name)}
 
 
 def find_by_filename(top: Node, wanted: str) -> Node | None:

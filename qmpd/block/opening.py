@@ -6,13 +6,11 @@ that are named must exist. A failure closes what was opened for it and leaves th
 
 from __future__ import annotations
 
-import os
-
 from qmpd.block import options as opt
 from qmpd.block import permissions as p
 from qmpd.block import wording
-from qmpd.block.driver import Driver, driver_class, strerror, warn
-from qmpd.block.filename import Names, combine, without_protocol
+from qmpd.block.driver import Driver, driver_class, warn
+from qmpd.block.filename import Names
 from qmpd.block.node import Node
 from qmpd.block.refresh import refresh
 from qmpd.block.transaction import Transaction
@@ -45,31 +43,14 @@ class Partial(dict["str", "Any"]):
         try:
             definition = visit("BlockdevOptions", given, keyval=True)
         except QmpError as error:
-            raise _unsupported(given, error) from None
+            from qmpd.block.untyped import unsupported
+
+            raise unsupported(given, error) from None
         if backing is not None:
             if not driver_class(definition["driver"]).supports_backing:
                 raise QmpError(wording.NO_BACKING_FILES)
             definition["backing"] = Partial(backing) if isinstance(backing, dict) else backing
         return definition
-
-
-def _unsupported(given: dict[str, Any], error: QmpError) -> QmpError:
-    """Say what drivers say of texts that were never checked against the contract."""
-    _, path, *rest = error.desc.split("'") if "'" in error.desc else ("", "")
-    *parents, option = path.split(".")
-    if rest[:1] == [" does not accept value "] and option == "driver":
-        return QmpError(wording.unknown_driver(rest[1]))
-    for name in parents:
-        given = given[name]
-    if "driver" not in given:
-        return error
-    driver = driver_class(given["driver"])
-    if rest == [" is missing"]:
-        no_name = wording.needs_filename(driver.name)
-        return QmpError(no_name if driver.is_protocol else wording.NO_FILE)
-    if rest == [" is unexpected"]:
-        return QmpError(wording.unsupported_option(driver.name, option, driver.is_protocol))
-    return error
 
 
 def add_node(graph: Graph, definition: dict[str, Any]) -> Node:
@@ -121,6 +102,7 @@ def open_node(graph: Graph, definition: dict[str, Any]) -> Node:
 def _open(
     graph: Graph, definition: dict[str, Any], parent: opt.Options | None, role: int
 ) -> _Opening:
+    definition = definition if type(definition) is dict else _prepared(definition)
     kind = driver_class(definition["driver"])
     options = _options(definition, kind, parent, role)
     children: dict[str, Node] = {}
@@ -152,10 +134,11 @@ def _open(
         _attach_children(graph, node, children, owned)
         node.driver.open(options.effective)
         opened = True
-        _refuse_data_file(graph, definition)
+        if "data-file" in definition:
+            _refuse_data_file(graph, node, definition["data-file"])
         if kind.supports_backing:
             yield from _open_backing(graph, node, definition)
-        _refuse_empty(node, definition)
+        _refuse_rest(node, definition)
     except BaseException:
         _take_back(graph, node, *owned, opened=opened)
         raise
@@ -170,13 +153,15 @@ def _open_leaf(
     role: int,
 ) -> Node:
     """Open a node at the bottom, which has no children to wait for."""
+    if type(definition) is not dict:
+        definition = _prepared(definition)
     options = _options(definition, kind, parent, role)
     node = _enter(graph, definition, kind(graph), options)
     opened = False
     try:
         node.driver.open(options.effective)
         opened = True
-        _refuse_empty(node, definition)
+        _refuse_rest(node, definition)
     except BaseException:
         _take_back(graph, node, opened=opened)
         raise
@@ -192,10 +177,33 @@ def _take_back(graph: Graph, node: Node, *owned: Node, opened: bool) -> None:
 def _options(
     definition: dict[str, Any], kind: type[Driver], parent: opt.Options | None, role: int
 ) -> opt.Options:
+    if type(definition) is not dict:
+        return _untyped_options(definition, kind, parent, role)
     explicit = opt.flatten(definition, kind.child_names)
     if parent is None:
         explicit = {**opt.ROOT_DEFAULTS, **explicit}
     effective = dict(explicit)
+    if parent is not None:
+        opt.inherit(role, parent.effective, effective)
+    return opt.Options(explicit, effective)
+
+
+# Names in headers are rare: what they need is loaded when it is needed.
+
+
+def _prepared(definition: dict[str, Any]) -> dict[str, Any]:
+    from qmpd.block.untyped import Untyped, prepared
+
+    return prepared(Untyped(definition))
+
+
+def _untyped_options(
+    definition: dict[str, Any], kind: type[Driver], parent: opt.Options | None, role: int
+) -> opt.Options:
+    from qmpd.block.untyped import Texts, flat_options
+
+    explicit = flat_options(definition, kind.child_names)
+    effective = Texts(kind.name, explicit)
     if parent is not None:
         opt.inherit(role, parent.effective, effective)
     return opt.Options(explicit, effective)
@@ -253,18 +261,27 @@ def _attach(graph: Graph, node: Node, child: Node, name: str, role: int) -> None
         refresh(tx)
 
 
-def _refuse_data_file(graph: Graph, definition: dict[str, Any]) -> None:
-    wanted = definition.get("data-file")
-    if wanted is None:
-        return
+def _refuse_data_file(graph: Graph, node: Node, wanted: Any) -> None:
+    if "data-file" not in node.driver.child_names:
+        return  # somebody wrote it into a name; it is left over in the end
     if isinstance(wanted, str):
         find_reference(graph, wanted)
     raise QmpError(wording.NO_DATA_FILE)
 
 
-def _refuse_empty(node: Node, definition: dict[str, Any]) -> None:
+def _refuse_rest(node: Node, definition: dict[str, Any]) -> None:
     """An empty object is an option that hardly anybody takes (observed on QEMU 7.2)."""
     driver = node.driver
+    if type(definition) is not dict:
+        from qmpd.block.untyped import Texts, Untyped, refuse_rest
+
+        refuse_rest(node, Untyped(definition))
+        texts = node.options.effective
+        if isinstance(texts, Texts):
+            settled = texts.settled()
+            explicit = {key: settled[key] for key in node.options.explicit if key in settled}
+            node.options = opt.Options(explicit, settled, texts.written)
+        return
     taken = driver.child_names | driver.mutable_options
     for key, value in definition.items():
         if value == {} and key not in taken:
@@ -277,11 +294,16 @@ def _open_backing(graph: Graph, node: Node, definition: dict[str, Any]) -> _Open
         warn(graph.about + wording.EMPTY_BACKING)
         return node
     try:
-        wanted = implicit_backing(node) if implicit else definition["backing"]
-        if isinstance(wanted, Partial):
+        wanted = _implied(node) if implicit else definition["backing"]
+        if type(wanted) is not dict and isinstance(wanted, dict) and not implicit:
             file = wanted.get("file", {})
-            implicit = isinstance(file, dict) and "filename" not in file
-            wanted = wanted.complete((implied_backing(node) or {}) if implicit else {})
+            named = not isinstance(file, dict) or "filename" in file
+            implicit = not named and bool(node.driver.backing_file)
+            header = (_implied(node) or {}) if implicit else {}
+            if isinstance(wanted, Partial):
+                wanted = wanted.complete(header)
+            else:
+                wanted = _joined(graph, wanted, header)
         if wanted is None:
             return node
         if isinstance(wanted, str):
@@ -303,6 +325,24 @@ def _open_backing(graph: Graph, node: Node, definition: dict[str, Any]) -> _Open
     return node
 
 
+def _implied(node: Node) -> dict[str, Any] | None:
+    if not node.driver.backing_file:
+        return None
+    from qmpd.block.implied import implied_backing
+
+    return implied_backing(node)
+
+
+def _joined(graph: Graph, wanted: dict[str, Any], header: dict[str, Any]) -> dict[str, Any]:
+    """What somebody wrote into a name, completed by what the header says."""
+    from qmpd.block.implied import with_driver
+
+    given = {**header, **wanted}
+    if isinstance(header.get("file"), dict) and isinstance(wanted.get("file"), dict):
+        given["file"] = {**header["file"], **wanted["file"]}
+    return with_driver(graph, given)
+
+
 def _refuse_second_name(definition: dict[str, Any]) -> None:
     """An inline backing file without a file name of its own is handed the header's.
 
@@ -321,97 +361,3 @@ def _refuse_second_name(definition: dict[str, Any]) -> None:
     if "filename" in here:
         raise QmpError(wording.TWO_NAMES)
     raise QmpError(wording.only_filename(here["driver"]))
-
-
-def implicit_backing(node: Node) -> dict[str, Any] | None:
-    """The definition that an image's header implies for its backing file, checked.
-
-    Raises:
-        QmpError: a ``json:`` name that does not parse or is no valid definition.
-    """
-    definition = implied_backing(node)
-    if definition is None:
-        return None
-    try:  # what stands in a header comes from anywhere
-        return visit("BlockdevOptions", definition)
-    except QmpError as error:
-        raise _unsupported(definition, error) from None
-
-
-def implied_backing(node: Node) -> dict[str, Any] | None:
-    """The same as it stands in the header.
-
-    Raises:
-        QmpError: a ``json:`` name that does not parse.
-    """
-    text = node.driver.backing_file
-    if not text:
-        return None
-    driver = node.driver.backing_format
-    file = node.child("file")
-    base = Names().of(file).exact if file is not None else ""
-    definition = definition_of(combine(base, text))
-    if driver:
-        definition["driver"] = driver
-    if "driver" not in definition and "file" not in definition:
-        raise QmpError(wording.NO_DRIVER_NOR_FILE)
-    if "driver" not in definition:
-        definition["driver"] = probe(node.driver.graph, definition)
-    inline = definition.get("file")
-    if isinstance(inline, dict):
-        inline.setdefault("driver", "file")
-    return definition
-
-
-def definition_of(name: str) -> dict[str, Any]:
-    """The definition that a file name stands for; the format is still open."""
-    if name.startswith("json:"):
-        from qmpd.protocol.parser import parse_string
-
-        try:
-            value = parse_string(name[5:])
-        except QmpError as error:
-            raise QmpError(wording.bad_json_name(error.desc)) from None
-        if not isinstance(value, dict):
-            raise QmpError("Invalid JSON object given")
-        return nest(value)
-    return {"file": {"driver": "file", "filename": without_protocol(name)}}
-
-
-def nest(flat: dict[str, Any]) -> dict[str, Any]:
-    """Undo dotted keys, which ``json:`` names may use."""
-    nested: dict[str, Any] = {}
-    for key, value in flat.items():
-        *path, last = key.split(".")
-        place = nested
-        for part in path:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
-                raise QmpError(wording.inconsistent_key(key))
-        inner = nest(value) if isinstance(value, dict) else value
-        both = isinstance(inner, dict) and isinstance(place.get(last), dict)
-        place[last] = {**place[last], **inner} if both else inner
-    return nested
-
-
-def probe(graph: Graph, definition: dict[str, Any]) -> str:
-    """Guess the format of a file by its magic, as QEMU does for images without one.
-
-    Raises:
-        QmpError: the file cannot be read.
-    """
-    file = definition.get("file")
-    path = file.get("filename", "") if isinstance(file, dict) else ""
-    try:
-        fd = graph.storage.open(path, os.O_RDONLY)
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise QmpError(wording.could_not_open(path, reason)) from error
-    try:
-        return "qcow2" if os.pread(fd, 4, 0) == b"QFI\xfb" else "raw"
-    except IsADirectoryError as error:
-        raise QmpError(wording.not_regular("file", path)) from error
-    except OSError as error:
-        raise QmpError(wording.could_not_open(path, strerror(error))) from error
-    finally:
-        os.close(fd)

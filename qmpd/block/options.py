@@ -37,11 +37,18 @@ ROOT_DEFAULTS: dict[str, Any] = {
 class Options:
     """The two sets of one node, flat: ``cache.direct``, ``filename`` and so on."""
 
-    __slots__ = ("effective", "explicit")
+    __slots__ = ("effective", "explicit", "written")
 
-    def __init__(self, explicit: dict[str, Any], effective: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        explicit: dict[str, Any],
+        effective: dict[str, Any],
+        written: dict[str, Any] | None = None,
+    ) -> None:
         self.explicit = explicit
         self.effective = effective
+        self.written = effective if written is None else written
+        """The same in the words of whoever wrote them: what file names are made of."""
 
 
 class Flags:

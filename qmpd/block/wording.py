@@ -227,14 +227,27 @@ def unsupported_option(driver: str, option: str, protocol: bool) -> str:
     return f"Block format '{driver}' does not support the option '{option}'"
 
 
+INVALID_DISCARD = "Invalid discard option"
+
+
+def invalid_choice(value: str) -> str:
+    """A text is none of those that an option can be."""
+    return f"invalid parameter value: {value}"
+
+
+def expects_on_off(option: str) -> str:
+    """A text that is neither true nor false."""
+    return f"Parameter '{option}' expects 'on' or 'off'"
+
+
+def expects_number(option: str) -> str:
+    """A text that is no number."""
+    return f"Parameter '{option}' expects a number"
+
+
 def unknown_protocol(protocol: str) -> str:
     """A file name has a protocol that does not exist."""
     return f"Unknown protocol '{protocol}'"
-
-
-def inconsistent_key(key: str) -> str:
-    """A ``json:`` name uses a key both as a value and as a prefix."""
-    return f"Parameters '{key.rpartition('.')[0]}.*' used inconsistently"
 
 
 def raw_offset_too_big(offset: int, size: int) -> str:

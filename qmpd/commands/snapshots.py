@@ -5,7 +5,8 @@ from __future__ import annotations
 from qmpd.block import permissions as p
 from qmpd.block import wording as block_wording
 from qmpd.block.driver import driver_class
-from qmpd.block.opening import Partial, definition_of, find_reference, open_node
+from qmpd.block.implied import definition_of
+from qmpd.block.opening import Partial, find_reference, open_node
 from qmpd.block.overlay import put_on, take_off
 from qmpd.block.reopen import set_read_only
 from qmpd.commands import wording

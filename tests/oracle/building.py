@@ -5,6 +5,7 @@ Layer number n has the format node ``f<n>``; with separate nodes the storage nod
 """
 
 import json
+import struct
 
 from qmpd.testing.oracle import Step, call, raw
 
@@ -71,3 +72,19 @@ def either(request):
         return server.lines_until_reply()
 
     return Step(str(request), run)
+
+
+def header_with(path, text, fmt=None):
+    """Make any text the backing file in a fresh image's header; None leaves the format out."""
+    data = bytearray(path.read_bytes())
+    extensions = b""
+    if fmt is not None:
+        name = fmt.encode()
+        extensions = struct.pack(">II", 0xE2792ACA, len(name))
+        extensions += name.ljust(-(-len(name) // 8) * 8, b"\0")
+    extensions += bytes(8)
+    start = struct.unpack_from(">I", data, 100)[0]
+    struct.pack_into(">QI", data, 8, start + len(extensions), len(text.encode()))
+    rest = extensions + text.encode()
+    data[start : start + len(rest)] = rest
+    path.write_bytes(data)

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from qmpd.testing.oracle import chain, image, info, qemu_img
-from tests.oracle.building import separate
+from tests.oracle.building import header_with, separate
 
 NAMES = ("c0", "c1", "c2", "c3")
 FILE = {"driver": "file", "filename": "c0", "node-name": "s"}
@@ -108,6 +108,22 @@ def test_refused_change_of_the_file_below_qcow2(server):
 def test_null_device_of_negative_size(server, driver):
     assert server.refusal("blockdev-add", driver=driver, node_name="n", size=-1)
     assert server.nodes() == {}
+
+
+@pytest.mark.only_qmpd("the original dies of an unexpected error (SIGABRT)")
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("'size': 'x'", "Parameter 'size' expects a non-negative number below 2^64"),
+        ("'latency-ns': 1.5", "Parameter 'latency-ns' expects a number"),
+        ("'read-zeroes': 2", "Parameter 'read-zeroes' expects 'on' or 'off'"),
+    ],
+)
+def test_null_device_in_a_header_with_wrong_options(server, option, complaint):
+    header_with(image(server.dir, "c0"), f"json:{{'driver': 'null-co', {option}}}")
+    assert server.refusal("blockdev-add", driver="qcow2", node_name="q", file=FILE) == (
+        f"Could not open backing file: {complaint}"
+    )
 
 
 @pytest.mark.only_qmpd(
@@ -227,6 +243,25 @@ def test_drivers_that_were_not_built(server):
     )
     assert server.refusal("object-add", **{"qom-type": "can-bus", "id": "c"}) == (
         "Parameter 'qom-type' does not accept value 'can-bus'"
+    )
+
+
+@pytest.mark.only_qmpd("the original has them")
+@pytest.mark.parametrize(
+    ("text", "fmt", "complaint"),
+    [
+        ("fat:dir", "raw", "Unknown protocol 'fat'"),
+        ("nbd://localhost:1/x", "qcow2", "Unknown protocol 'nbd'"),
+        ("host_device:/dev/null", "raw", "Unknown protocol 'host_device'"),
+        ("img", "vmdk", "Unknown driver 'vmdk'"),
+        ("/dev/null", "raw", "'file' driver requires '/dev/null' to be a regular file"),
+    ],
+)
+def test_names_in_headers_of_drivers_that_were_not_built(server, text, fmt, complaint):
+    image(server.dir, "img")
+    header_with(image(server.dir, "c0"), text, fmt)
+    assert server.refusal("blockdev-add", driver="qcow2", node_name="q", file=FILE) == (
+        f"Could not open backing file: {complaint}"
     )
 
 

@@ -15,6 +15,7 @@ import stat
 from qmpd.block import permissions as p
 from qmpd.block import wording
 from qmpd.block.driver import DATA, ZERO, Driver, Extent, WriteTargets, strerror
+from qmpd.block.filename import without_prefix
 from qmpd.errors import QmpError
 from qmpd.storage import locks, zeroes
 
@@ -61,6 +62,11 @@ class FileDriver(Driver):
         self._length = 0
 
     # --- life --------------------------------------------------------------------------
+
+    @classmethod
+    def parse_filename(cls, name: str) -> dict[str, Any]:
+        """The prefix is not part of the path."""
+        return {"filename": without_prefix(name)}
 
     def open(self, options: dict[str, Any]) -> None:
         """Open the file as nobody needs it yet.

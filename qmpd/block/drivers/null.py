@@ -29,6 +29,17 @@ class NullCo(Driver):
     is_protocol = True
     strong_options = ("size", "read-zeroes")
 
+    @classmethod
+    def parse_filename(cls, name: str) -> dict[str, Any]:
+        """Its name says nothing.
+
+        Raises:
+            QmpError: it says something.
+        """
+        if name != f"{cls.name}://":
+            raise QmpError(wording.only_filename(cls.name))
+        return {}
+
     def open(self, options: dict[str, Any]) -> None:
         """Take size and latency.
 
@@ -73,7 +84,7 @@ class NullCo(Driver):
 
     def exact_filename(self) -> str:
         """``null-co://`` unless something that changes the contents was given."""
-        given = self.node.options.effective
+        given = self.node.options.written
         if any(option in given for option in self.strong_options):
             return ""
         return f"{self.name}://"

@@ -14,6 +14,7 @@ DEFAULT_L2_CACHE = 32 << 20
 MIN_ENTRY = 512
 MIN_REFCOUNT_TABLES, MIN_L2_TABLES = 4, 2
 _SIZES = frozenset(("cache-size", "l2-cache-size", "l2-cache-entry-size", "refcount-cache-size"))
+_OVERLAP_CHECKS = ("none", "constant", "cached", "all")
 INT_MAX, UINT_MAX = (1 << 31) - 1, (1 << 32) - 1
 
 
@@ -38,6 +39,16 @@ def check(options: dict[str, Any], cluster_size: int, virtual_size: int) -> None
         raise QmpError(wording.REFCOUNT_CACHE_TOO_BIG)
     if not 0 <= options.get("cache-clean-interval", 0) <= UINT_MAX:
         raise QmpError(wording.CLEAN_INTERVAL_TOO_BIG)
+    _check_overlap(options.get("overlap-check"), options.get("overlap-check.template"))
+
+
+def _check_overlap(ready_made: str | None, template: str | None) -> None:
+    """Names in headers can say anything."""
+    if ready_made and template and ready_made != template:
+        raise QmpError(wording.two_overlap_checks(ready_made, template))
+    wanted = template or ready_made
+    if wanted and wanted not in _OVERLAP_CHECKS:
+        raise QmpError(wording.unknown_overlap_check(wanted))
 
 
 def join(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:

@@ -261,6 +261,22 @@ def bad_entry_size(least: int, most: int) -> str:
     )
 
 
+def unknown_overlap_check(value: str) -> str:
+    """The set of overlap checks is none of the ready-made ones."""
+    return (
+        f"Unsupported value '{value}' for qcow2 option 'overlap-check'. "
+        "Allowed are any of the following: none, constant, cached, all"
+    )
+
+
+def two_overlap_checks(ready_made: str, template: str) -> str:
+    """Two ready-made sets of overlap checks are named."""
+    return (
+        f"Conflicting values for qcow2 options 'overlap-check' ('{ready_made}') "
+        f"and 'overlap-check.template' ('{template}')"
+    )
+
+
 def not_encrypted(kind: str) -> str:
     """Options speak of encryption, the header does not."""
     return f"No encryption in image header, but options specified format '{kind}'"
