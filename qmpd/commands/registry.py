@@ -83,6 +83,7 @@ _TABLE: dict[str, Command] = {
     "blockdev-reopen": Command("blockdev", "blockdev_reopen", changes_graph=True),
     "blockdev-snapshot": Command("snapshots", "blockdev_snapshot", changes_graph=True),
     "blockdev-snapshot-sync": Command("snapshots", "blockdev_snapshot_sync", changes_graph=True),
+    "change-backing-file": Command("backing_file", "change_backing_file", changes_graph=True),
     "block-commit": Command("commit", "block_commit", changes_graph=True),
     "block-stream": Command("stream", "block_stream", changes_graph=True),
     **_jobs("pause", "resume", "cancel", "complete", "finalize", "dismiss"),

@@ -17,3 +17,16 @@ ABORTED = "Transaction aborted using Abort action"
 def not_grouped(action: str) -> str:
     """An action has nothing that could complete together with others."""
     return f"Action '{action}' does not support Transaction property completion-mode = grouped"
+
+
+NO_BACKING_TO_CHANGE = "not allowing backing file change on an image without a backing file"
+
+
+def other_chain(device: str) -> str:
+    """The image is not below the device."""
+    return f"'{device}' and image file are not in the same chain"
+
+
+def could_not_change_backing(backing_file: str, reason: str) -> str:
+    """The header could not be written."""
+    return f"Could not change backing file to '{backing_file}': {reason}"

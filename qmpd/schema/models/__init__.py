@@ -15,6 +15,7 @@ DEFINITIONS: tuple[Command | Event, ...] = (
     jobs.QUERY_BLOCK_JOBS,
     snapshots.BLOCKDEV_SNAPSHOT_SYNC,
     snapshots.BLOCKDEV_SNAPSHOT,
+    snapshots.CHANGE_BACKING_FILE,
     jobs.BLOCK_COMMIT,
     query.QUERY_NAMED_BLOCK_NODES,
     query.X_DEBUG_QUERY_BLOCK_GRAPH,

@@ -36,7 +36,19 @@ class BlockdevSnapshot(Struct):
     """A node without a backing file that nobody reads."""
 
 
+class ChangeBackingFile(Struct):
+    """Another name of a backing file, for an image's header."""
+
+    device: str
+    """The root node or drive of the chain."""
+    image_node_name: str
+    """The node whose image's header is rewritten."""
+    backing_file: str
+    """The name, which is not looked at."""
+
+
 BLOCKDEV_SNAPSHOT_SYNC = Command("blockdev-snapshot-sync", BlockdevSnapshotSync)
 BLOCKDEV_SNAPSHOT = Command(
     "blockdev-snapshot", BlockdevSnapshot, features=("allow-write-only-overlay",)
 )
+CHANGE_BACKING_FILE = Command("change-backing-file", ChangeBackingFile)
