@@ -110,6 +110,7 @@ CLUSTERS = {
     "refcount-1-bit": {"refcount_bits": 1},
     "refcount-64-bit": {"refcount_bits": 64},
     "preallocated": {"preallocation": "metadata"},
+    "zstd": {"compression_type": "zstd"},
 }
 
 
@@ -123,6 +124,17 @@ def test_formats(kind, where):
         # An image with a backing file cannot be preallocated at once with its metadata.
         options = {"c0": CLUSTERS[kind]}
     run(lambda directory: chain(directory, *NAMES, options=options, writes=OVERLAPPING))
+
+
+def test_clusters_compressed_by_zstd():
+    """They are unpacked when they are copied or written over in part."""
+    writes = {
+        "c0": ["write -c -P 1 0 64k", "write -c -P 2 64k 64k"],
+        "c1": ["write -P 3 0 8k", "write -c -P 4 128k 64k"],
+        "c2": ["write -P 5 130k 2k"],
+    }
+    options = dict.fromkeys(NAMES, CLUSTERS["zstd"])
+    run(lambda directory: chain(directory, *NAMES, options=options, writes=writes))
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,6 @@ V2_SNAPSHOTS_RESIZE = "Can't resize a v2 image which has snapshots"
 
 EXTERNAL_DATA_UNSUPPORTED = "qmpd does not support qcow2 images with an external data file"
 EXTENDED_L2_NOT_WRITABLE = "qmpd does not support writing to qcow2 images with extended L2 entries"
-ZSTD_UNAVAILABLE = "qmpd needs the Python module 'zstandard' for images with compression type zstd"
 SHRINK_UNSUPPORTED = "qmpd does not support shrinking qcow2 images"
 
 
