@@ -86,6 +86,18 @@ class BlockJob(Job):
             self._edges.append(edge)
             self._blockers.append((node, blocker))
 
+    def add_nodes_in_turn(self, wanted: list[tuple[str, Node, int, int]]) -> None:
+        """Take hold of all these nodes, and complain as if of one after the other.
+
+        Raises:
+            QmpError: the permissions conflict with somebody's.
+        """
+        try:
+            self.add_nodes(*wanted)
+        except QmpError:
+            for one in wanted:
+                self.add_nodes(one)
+
     def remove_nodes(self) -> None:
         """Let go of every node again."""
         nodes = []

@@ -78,6 +78,7 @@ class StreamJob(BlockJob):
             QmpError: why not; a job that existed already goes to ``null`` first.
         """
         if self._was_read_only:
+            self._drain()
             set_read_only(self.graph, self.device, read_only=False)
         created = False
         try:
@@ -100,14 +101,13 @@ class StreamJob(BlockJob):
         self.start()
 
     def _insert_filter(self) -> None:
-        self.graph.drain([self.device])
-        self.graph.drain([self.device])
         try:
             self.filter = insert_node(
                 self.graph, CopyOnRead(self.graph), self.device, self.filter_name
             )
         except QmpError as error:
             raise QmpError(wording.could_not_create_node(error.desc)) from None
+        self._drain()
 
     def _take_hold(self) -> None:
         flt = self.filter
@@ -120,7 +120,7 @@ class StreamJob(BlockJob):
         self.add_nodes(("active node", self.device, 0, quiet | p.WRITE))
         base = next_in_chain(self.above_base)
         between = takewhile(lambda node: node is not base, chain(next_in_chain(self.device)))
-        self.add_nodes(*(("intermediate node", node, 0, quiet) for node in between))
+        self.add_nodes_in_turn([("intermediate node", node, 0, quiet) for node in between])
         self.freeze(self.device, self.above_base)
 
     # --- work --------------------------------------------------------------------------
@@ -180,6 +180,8 @@ class StreamJob(BlockJob):
         base = next_in_chain(self.above_base)
         below = None if base is None else skip_filters(base)
         self._remove_filter()
+        for _ in range(3):
+            self._drain()
         if self.target.backing is None:
             return 0
         text, base_format = "", ""
@@ -223,16 +225,20 @@ class StreamJob(BlockJob):
     def _remove_filter(self) -> None:
         flt, self.filter = self.filter, None
         if flt is not None:
-            for _ in range(3):
-                self.graph.drain([self.device])
+            self._drain()
             remove_node(self.graph, flt)
 
     def _restore_device(self) -> None:
         if self._was_read_only and not self.device.flags.read_only:
+            self._drain()
             try:
                 set_read_only(self.graph, self.device, read_only=True)
             except QmpError:
                 pass  # the work is done; that the node stays writable is no failure of it
+
+    def _drain(self) -> None:
+        """Interrupt the jobs above as often as the original does."""
+        self.graph.drain([self.device])
 
     def _drop_driver(self) -> None:
         self.drop_backend(self._driver)

@@ -1,4 +1,4 @@
-"""What jobs do when the base's file system is full: every policy, then room, then the end."""
+"""What jobs do when the file system they write to is full: every policy, then room, then the end."""
 
 import os
 import subprocess
@@ -42,13 +42,15 @@ def disks(tmp_path):
             subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def images(disks):
+def images(disks, small="c0"):
+    """Layers full of data, but for the one on the small file system."""
+
     def build(directory):
         place = disks / directory.name
-        chain(place, "c0", size=4 * MIB)
-        (directory / "c0").symlink_to(place / "c0")
-        writes = {"c1": ["write -P 1 0 3M"], "c2": ["write -P 2 1M 2M"]}
-        chain(directory, "c1", "c2", size=4 * MIB, writes=writes)
+        (directory / small).symlink_to(place / small)
+        writes = {"c0": ["write -P 3 0 1M"], "c1": ["write -P 1 0 3M"], "c2": ["write -P 2 1M 2M"]}
+        del writes[small]
+        chain(directory, *NAMES, size=4 * MIB, writes=writes)
 
     return build
 
@@ -79,3 +81,22 @@ def test_no_space(disks, top, policy):
         else:
             steps += [ask(RESUME, "ready"), ask(call("job-complete", id="j"), "null")]
     compare([*separate(*NAMES), *steps], images(disks), layout=False)
+
+
+@pytest.mark.parametrize("policy", ["report", "stop", "enospc", "auto"])
+@pytest.mark.parametrize("base", [{}, {"base_node": "f0"}], ids=["all", "some"])
+def test_no_space_to_stream(disks, base, policy):
+    """What cannot be written counts as a failure to read."""
+    stream = call("block-stream", job_id="j", device="f2", on_error=policy, **base)
+    grow = on_host("more room", lambda place: mount("-o", f"remount,{LARGE}", disks / place.name))
+    steps = [ask(stream, "null")]
+    if policy != "report":
+        steps = [ask(stream, "paused"), *LOOK, ask(RESUME, "paused"), *LOOK, grow]
+        steps += [ask(RESUME, "null")]
+    compare([*separate(*NAMES), *steps], images(disks, "c2"))
+
+
+def test_no_space_is_ignored_by_a_stream(disks):
+    """The job goes on to its end and fails then."""
+    stream = call("block-stream", job_id="j", device="f2", on_error="ignore")
+    compare([*separate(*NAMES), ask(stream, "null")], images(disks, "c2"))

@@ -278,3 +278,33 @@ def test_nodes_stay_blocked_until_the_job_is_dismissed():
         call("blockdev-del", node_name="f2"),
         *LOOK,
     )
+
+
+AGAIN = [
+    (4, refused("Invalid job ID ''", call("block-stream", device="f1"))),
+    (
+        2,
+        refused(
+            "Could not create node: Invalid node-name: '0'",
+            call("block-stream", device="f1", filter_node_name="0"),
+        ),
+    ),
+    (7, call("block-stream", device="f1", job_id="k", base_node="f0")),
+    (7, call("block-stream", device="f0", job_id="k")),
+]
+
+
+@pytest.mark.parametrize(
+    ("drains", "second"), AGAIN, ids=["no id", "bad name", "no layer", "no backing file"]
+)
+def test_drains_wake_the_job_above(second, drains):
+    """A stream further down interrupts the sleep of one above it, and so often."""
+    writes = {"c0": ["write -P 10 0 16M"], "c2": ["write -P 11 0 16M"]}
+    compare(
+        [
+            *separate(*NAMES),
+            *(stream(speed=1, bottom="f2"), wait_progress("j", MIB // 2)),
+            *(second, wait_progress("j", (1 + drains) * MIB // 2), *JOBS),
+        ],
+        lambda directory: chain(directory, *NAMES, size=16 * MIB, writes=writes),
+    )
