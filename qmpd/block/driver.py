@@ -217,8 +217,8 @@ class Driver:
         """Read a stretch that is not unallocated, without looking at the backing file."""
         return self.pread(offset, length)
 
-    def update_backing(self, backing_file: str, backing_format: str) -> None:
-        """Write another backing file into the image's header.
+    def update_backing(self, backing_file: str | None, backing_format: str) -> None:
+        """Write another backing file into the image's header, or none.
 
         Raises:
             OSError: the image cannot have one, or not that one.

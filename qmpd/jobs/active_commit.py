@@ -19,11 +19,11 @@ from qmpd.errors import QmpError
 from qmpd.jobs import states
 from qmpd.jobs.blockjob import CHUNK, BlockJob, Copied, unallocated
 from qmpd.jobs.job import AFTERWARDS, WAIT, Sleep, Wait, Work
-from qmpd.jobs.mirroring import add_run, copy_piece, find_dirty, granularity
+from qmpd.jobs.mirroring import DirtyRun, find_dirty, granularity, merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
     from typing import Any
 
     from qmpd.block.graph import Graph
@@ -178,7 +178,7 @@ class ActiveCommitJob(BlockJob):
                     yield Sleep(delay)
             if self.must_end():
                 return
-            dirty = again
+            dirty = merged(again)
         self.total = self.current
 
     def _copy_run(
@@ -194,21 +194,17 @@ class ActiveCommitJob(BlockJob):
         The original copies all pieces of a run at once, so one that fails does not stop the
         others; it goes to ``again``, and every failure is told.
         """
-        delay, careful = 0, False
+        delay = 0
         free = self.base.flags.unmap and self.base.driver.frees_zeroes
-        while offset < end and not self.must_end():
-            result: Copied = yield Work(
-                self._copy(offset, end, bitmap.granularity, careful=careful)
-            )
-            if result.error and not careful:
-                careful = True
-                continue
-            offset += result.size
-            done = result.size - max(offset - size, 0)
+        run = DirtyRun(self.source, self.base, offset, end, bitmap.granularity)
+        while run.unfinished and not self.must_end():
+            result: Copied = yield Work(run.step)
+            end = result.offset + result.size
+            done = result.size - max(end - size, 0)
             if result.error:
                 if self.error_action(result.operation, result.error) == "report":
                     self.fail(result.error)
-                add_run(again, offset - result.size, offset)
+                again.append((result.offset, end))
             else:
                 bitmap.count -= result.size
                 self.current += done
@@ -216,9 +212,6 @@ class ActiveCommitJob(BlockJob):
             cost = done if result.copied or not free else 0
             delay = self.rate.delay(self.manager.scheduler.now(), cost)
         return delay
-
-    def _copy(self, offset: int, end: int, granule: int, *, careful: bool) -> Callable[[], Copied]:
-        return lambda: copy_piece(self.source, self.base, offset, end, granule, careful=careful)
 
     def _become_ready(self) -> None:
         self.move(states.READY)

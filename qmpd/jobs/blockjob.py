@@ -194,9 +194,10 @@ def as_errno(error: OSError) -> int:
 class Copied:
     """What one step did: bytes looked at, and whether any were copied."""
 
-    __slots__ = ("copied", "error", "flushed", "operation", "size")
+    __slots__ = ("copied", "error", "flushed", "offset", "operation", "size")
 
     def __init__(self, size: int, *, copied: bool) -> None:
+        self.offset = 0
         self.size = size
         self.copied = copied
         self.flushed = False

@@ -15,10 +15,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from qmpd.block.driver import Extent
     from qmpd.block.node import Node
 
 PIECE = 1 << 20
 """The most that the original reads and writes at once."""
+
+IN_FLIGHT = 16
+"""How many pieces the original reads at a time."""
+
+IN_FLIGHT = 16
+"""How many pieces the original reads at a time."""
 
 MIN_GRANULARITY, MAX_GRANULARITY = 4096, 65536
 
@@ -46,51 +53,141 @@ def find_dirty(source: Node, base: Node, size: int, granule: int) -> list[tuple[
         layer, _, length = allocated_above(source, base, offset, size - offset)
         if layer is not None:
             end = -(-(offset + length) // granule) * granule
-            add_run(found, offset - offset % granule, end)
+            _add_run(found, offset - offset % granule, end)
         offset += length
     return found
 
 
-def add_run(runs: list[tuple[int, int]], start: int, end: int) -> None:
+def _add_run(runs: list[tuple[int, int]], start: int, end: int) -> None:
     """Add a run behind the others; one that it touches becomes longer."""
     if runs and start <= runs[-1][1]:
-        start = runs.pop()[0]
+        start, last = runs.pop()
+        end = max(end, last)
     runs.append((start, end))
 
 
-def copy_piece(
-    source: Node, base: Node, offset: int, end: int, granule: int, *, careful: bool = False
-) -> Copied:
-    """Copy the first piece of a dirty run into the base; its size is in whole granules.
+def merged(pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Pieces in any order as ascending runs."""
+    runs: list[tuple[int, int]] = []
+    for start, end in sorted(pieces):
+        _add_run(runs, start, end)
+    return runs
 
-    Runs on the worker thread. An error is returned, not raised, with the side it is on. Only
-    after ``careful`` work is the size that of the piece which the original would fail to copy.
+
+class DirtyRun:
+    """A contiguous dirty run on its way into the base.
+
+    The original reads a piece and looks for the next one before the first is written, while
+    zeros need no reading: they are in the base before data that precedes them, and what
+    they allocate there comes first.
     """
-    size = source.driver.length()
-    try:
-        _, extent, length = allocated_above(
-            source, None, offset, min(end, size) - offset, in_steps=True
-        )
-    except OSError as error:
-        return failed("read", error, min(end - offset, PIECE))
-    is_data = extent is not None and extent.kind == DATA
-    whole = length - length % granule
-    piece = max(min(whole, PIECE if careful else CHUNK), granule)
-    try:
-        if is_data and extent is not None and extent.fd >= 0 and whole:
-            large = piece if careful else min(whole, BATCH)
-            if offload(base, offset, extent, large):
-                return Copied(large, copied=True)
-        elif not is_data and whole and _fits(base, offset, whole):
-            piece = whole
-            base.driver.write_zeroes(offset, whole)
-            return Copied(whole, copied=False)
-        base.driver.pwrite(offset, _read(source, offset, min(piece, size - offset)))
-    except ReadError as error:
-        return failed("read", error, piece)
-    except OSError as error:
-        return failed("write", error, piece)
-    return Copied(piece, copied=True)
+
+    __slots__ = ("_base", "_careful", "_data", "_granule", "_source", "_todo")
+
+    def __init__(self, source: Node, base: Node, offset: int, end: int, granule: int) -> None:
+        self._source = source
+        self._base = base
+        self._granule = granule
+        self._todo = [(offset, end)]
+        """Ranges that nobody has looked at; the first one is the next."""
+        self._data: list[_Piece] = []
+        """Pieces of data that are about to be copied."""
+        self._careful = False
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether anything is left to do."""
+        return bool(self._todo or self._data)
+
+    def step(self) -> Copied:
+        """Copy one piece; sizes are in whole granules.
+
+        Runs on the worker thread. An error is returned, not raised, with the side it is on
+        and with the size of the piece that the original would fail to copy.
+        """
+        while True:
+            piece = self._next()
+            result = piece.failure or self._copy(piece)
+            if not result.error or self._careful:
+                result.offset = piece.offset
+                return result
+            # How much of it fails is seen in the original's pieces.
+            self._careful = True
+            again = [(each.offset, each.offset + each.size) for each in (piece, *self._data)]
+            self._data = []
+            self._todo = merged(again + self._todo)
+
+    def _next(self) -> _Piece:
+        """The first piece of zeros within the next few, or else the first piece of data."""
+        while self._todo and len(self._data) < IN_FLIGHT:
+            start, end = self._todo[0]
+            piece = self._look(start, end)
+            if start + piece.size < end:
+                self._todo[0] = start + piece.size, end
+            else:
+                del self._todo[0]
+            if piece.failure or piece.is_zero:
+                return piece
+            self._data.append(piece)
+        return self._data.pop(0)
+
+    def _look(self, offset: int, end: int) -> _Piece:
+        source = self._source
+        size = source.driver.length()
+        try:
+            _, extent, length = allocated_above(
+                source, None, offset, min(end, size) - offset, in_steps=True
+            )
+        except OSError as error:
+            length = min(end - offset, PIECE)
+            return _Piece(offset, length, failure=failed("read", error, length))
+        whole = length - length % self._granule
+        if extent is not None and extent.kind == DATA:
+            offloads = extent.fd >= 0 and whole
+            largest = PIECE if self._careful else BATCH if offloads else CHUNK
+            piece = max(min(whole, largest), self._granule)
+            return _Piece(offset, piece, extent=extent if offloads else None)
+        if whole and _fits(self._base, offset, whole):
+            return _Piece(offset, whole, is_zero=True)
+        return _Piece(offset, max(min(whole, PIECE if self._careful else CHUNK), self._granule))
+
+    def _copy(self, piece: _Piece) -> Copied:
+        offset, size, extent = piece.offset, piece.size, piece.extent
+        try:
+            if piece.is_zero:
+                self._base.driver.write_zeroes(offset, size)
+                return Copied(size, copied=False)
+            if extent is not None and offload(self._base, offset, extent, size):
+                return Copied(size, copied=True)
+            inside = min(size, self._source.driver.length() - offset)
+            self._base.driver.pwrite(offset, _read(self._source, offset, inside))
+        except ReadError as error:
+            return failed("read", error, size)
+        except OSError as error:
+            return failed("write", error, size)
+        return Copied(size, copied=True)
+
+
+class _Piece:
+    """A part of a run that is copied at once."""
+
+    __slots__ = ("extent", "failure", "is_zero", "offset", "size")
+
+    def __init__(
+        self,
+        offset: int,
+        size: int,
+        *,
+        extent: Extent | None = None,
+        is_zero: bool = False,
+        failure: Copied | None = None,
+    ) -> None:
+        self.offset = offset
+        self.size = size
+        self.extent = extent
+        """Where the data is, if the kernel may copy it."""
+        self.is_zero = is_zero
+        self.failure = failure
 
 
 def _fits(target: Node, offset: int, length: int) -> bool:

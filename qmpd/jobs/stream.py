@@ -184,7 +184,7 @@ class StreamJob(BlockJob):
             self._drain()
         if self.target.backing is None:
             return 0
-        text, base_format = "", ""
+        text, base_format = None, ""
         if below is not None:
             text = self.backing_file if self.backing_file is not None else filename(below)
             base_format = below.driver.name

@@ -257,3 +257,21 @@ def test_cluster_that_the_disk_ends_in():
 
     node = call("blockdev-add", driver="qcow2", node_name="f2", file=ABOVE)
     compare([node, commit(), READY], build, layout=False)
+
+
+@pytest.mark.parametrize("discard", ["ignore", "unmap"])
+def test_zeros_are_there_before_data(discard):
+    """The room that zeros give back is taken by data, although that lies before them."""
+
+    def build(directory):
+        chain(directory, "c0", writes={"c0": ["write -P 9 256k 256k"]})
+        writes = ["write -P 1 64k 192k", "write -z 256k 256k"]
+        image(directory, "c1", backing="c0", writes=writes)
+
+    below = {"file": FILE, "read-only": True, "discard": discard}
+    nodes = [
+        call("blockdev-add", driver="qcow2", node_name="f0", **below),
+        call("blockdev-add", driver="qcow2", node_name="f2", file=ABOVE, backing="f0"),
+    ]
+    steps = [commit(), READY, call("job-complete", id="j"), GONE, *LOOK]
+    compare([*nodes, *steps], build, layout=False)

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from qmpd.testing.oracle import chain, image, info, qemu_img
+from qmpd.testing.oracle import Program, call, chain, image, info, qemu_img
 from tests.oracle.building import header_with, separate
 
 NAMES = ("c0", "c1", "c2", "c3")
@@ -211,6 +211,26 @@ def test_filter_of_a_concluded_stream(server):
     desc = server.refusal("blockdev-add", driver="raw", node_name="r", file="flt")
     assert desc == "Could not refresh total sector count: No medium found"
     server.execute("job-dismiss", id="j")
+
+
+@pytest.mark.only_qmpd("the original leaves the job's backend on the device, for good")
+def test_refused_stream_leaves_no_backend(start_server):
+    """Somebody writes to a layer that the job would hold still."""
+    chain(start_server.dir, "c0", "c1")
+    writable = [
+        call("blockdev-add", driver="qcow2", node_name=f"f{n}", backing=below, file=file)
+        for n, below, file in (
+            (0, None, {"driver": "file", "filename": "c0"}),
+            (1, "f0", {"driver": "file", "filename": "c1"}),
+        )
+    ]
+    words = [word for each in writable for word in ("-blockdev", json.dumps(each["arguments"]))]
+    device = ("-device", "virtio-blk-pci,drive=f0,id=vda")
+    server = start_server(*words, *device, program=Program.SYSTEM)
+    graph = server.graph()
+    desc = server.refusal("block-stream", job_id="j", device="f1")
+    assert desc.startswith("Permission conflict on node 'f0': permissions 'write' are both")
+    assert server.graph() == graph
 
 
 @pytest.mark.only_qmpd("the original loses data")

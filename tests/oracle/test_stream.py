@@ -7,6 +7,7 @@ import pytest
 from qmpd.testing.oracle import (
     MIB,
     Program,
+    Step,
     call,
     chain,
     compare,
@@ -307,4 +308,30 @@ def test_drains_wake_the_job_above(second, drains):
             *(second, wait_progress("j", (1 + drains) * MIB // 2), *JOBS),
         ],
         lambda directory: chain(directory, *NAMES, size=16 * MIB, writes=writes),
+    )
+
+
+def test_header_without_room():
+    """The job fails when the backing string does not fit; queries show it all the same."""
+    options = {"c3": {"cluster_size": 512}}
+    steps = [stream(base_node="f1", backing_file="x" * 400), GONE, *LOOK]
+    run(*steps, build=lambda directory: images(directory, options=options))
+
+
+def test_backing_string_that_is_too_long():
+    """It is refused before anything is written."""
+    run(stream(base_node="f1", backing_file="x" * 1024), GONE, *LOOK)
+
+
+def test_bytes_of_the_header():
+    """With a base, without one, and with an empty name: the whole first cluster is the same."""
+
+    def header(server):
+        return [(server.dir / name).read_bytes()[:65536].hex().encode() for name in NAMES]
+
+    look = Step("headers", header)
+    run(
+        *(stream("f2", base_node="f0"), GONE, look),
+        *(stream("f2", base_node="f0", backing_file=""), look),
+        *(stream(), GONE, look),
     )

@@ -300,14 +300,25 @@ class Qcow2Driver(Driver):
             lambda: self.image.abort_write(segments),
         )
 
-    def update_backing(self, backing_file: str, backing_format: str) -> None:
-        """Rewrite the header with another backing file.
+    def update_backing(self, backing_file: str | None, backing_format: str) -> None:
+        """Rewrite the header with another backing file, or with none.
+
+        Queries show it even if the header could not be written.
 
         Raises:
             OSError: EINVAL, the name is too long; ENOSPC, the header cluster is full.
         """
         self.graph.generation += 1
-        self.image.update_backing(backing_file, backing_format)
+        try:
+            self.image.update_backing(backing_file, backing_format)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise
+            self._note_backing(backing_file or "", backing_format)
+            raise
+        self._note_backing(backing_file or "", backing_format)
+
+    def _note_backing(self, backing_file: str, backing_format: str) -> None:
         self.backing_file = self.auto_backing_file = backing_file
         self.backing_format = backing_format
 
