@@ -171,6 +171,31 @@ def test_images_with_subclusters_are_read_only(server):
     assert server.nodes()["q"]["image"]["format-specific"]["data"]["extended-l2"] is True
 
 
+@pytest.mark.only_qmpd("qmpd has no external data files")
+def test_images_with_an_external_data_file(server):
+    """Such an image is refused, and the sentence says why."""
+    qemu_img(server.dir, "create", "-f", "qcow2", "-o", "data_file=d0", "c0", "1M")
+    node = {"driver": "qcow2", "node-name": "q", "file": {"driver": "file", "filename": "c0"}}
+    assert server.refusal("blockdev-add", **node) == (
+        "qmpd does not support qcow2 images with an external data file"
+    )
+
+
+@pytest.mark.only_qmpd("qmpd does not decrypt")
+def test_encrypted_images_with_their_key(server):
+    """Even with the right secret an encrypted image is refused; without it as by the original."""
+    secret = ("--object", "secret,id=k,data=123456")
+    options = "encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10"
+    qemu_img(server.dir, "create", "-f", "qcow2", *secret, "-o", options, "c0", "1M")
+    server.execute("object-add", qom_type="secret", id="k", data="123456")
+    file = {"driver": "file", "filename": "c0"}
+    node = {"driver": "qcow2", "node-name": "q", "file": file}
+    key = {"format": "luks", "key-secret": "k"}
+    assert server.refusal("blockdev-add", **node, encrypt=key) == (
+        "qmpd does not have encryption; the image cannot be read"
+    )
+
+
 @pytest.mark.only_qmpd("the original aborts: the link below the filter is frozen")
 def test_reopen_of_an_overlay_below_which_a_job_runs(server):
     """The filter that the user has named cannot be replaced under the job."""
