@@ -7,7 +7,7 @@ imported at a command's first use: a greeting needs none of them.
 
 from __future__ import annotations
 
-from qmpd.schema.compiled import COMMANDS
+from qmpd.schema.compiled import COMMANDS, LAST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +82,10 @@ _TABLE: dict[str, Command] = {
     "blockdev-del": Command("blockdev", "blockdev_del", changes_graph=True),
     "blockdev-reopen": Command("blockdev", "blockdev_reopen", changes_graph=True),
     "blockdev-snapshot": Command("snapshots", "blockdev_snapshot", changes_graph=True),
-    "blockdev-snapshot-sync": Command("snapshots", "blockdev_snapshot_sync", changes_graph=True),
+    "blockdev-snapshot-sync": Command(
+        "snapshots", "blockdev_snapshot_sync", changes_graph=True, whole=True
+    ),
+    "transaction": Command("transaction", "transaction", changes_graph=True),
     "change-backing-file": Command("backing_file", "change_backing_file", changes_graph=True),
     "block-commit": Command("commit", "block_commit", changes_graph=True),
     "block-stream": Command("stream", "block_stream", changes_graph=True),
@@ -148,4 +151,6 @@ def _all_commands(parts: set[str]) -> dict[str, Command]:
         if command is not None and not parts.isdisjoint(programs):
             command.programs, command.oob = programs, oob
             found[name] = command
+    for program in parts & LAST.keys():
+        found = {LAST[program]: found.pop(LAST[program]), **found}
     return found

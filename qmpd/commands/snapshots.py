@@ -10,7 +10,7 @@ from qmpd.block.opening import Partial, find_reference, open_node
 from qmpd.block.overlay import put_on, take_off
 from qmpd.block.reopen import set_read_only
 from qmpd.commands import wording
-from qmpd.commands.transaction import Action, run
+from qmpd.commands.actions import Action, run
 from qmpd.errors import QmpError
 from qmpd.jobs.blockjob import check_no_blocker
 
@@ -34,35 +34,19 @@ def blockdev_snapshot(machine: Machine, node: str, overlay: str) -> None:
     run(machine, [Snapshot(machine.graph, node, overlay)])
 
 
-def blockdev_snapshot_sync(
-    machine: Machine,
-    *,
-    snapshot_file: str,
-    device: str | None = None,
-    node_name: str | None = None,
-    snapshot_node_name: str | None = None,
-    format: str = "qcow2",  # noqa: A002 - the name is the protocol's
-    mode: str = "absolute-paths",
-) -> None:
+def blockdev_snapshot_sync(machine: Machine, arguments: dict[str, Any]) -> None:
     """Make an image with a node as its backing file, and put it on that node.
 
     Raises:
         QmpError: the graph has not changed then; a file that was made stays.
     """
-    action = SnapshotSync(
-        machine.graph,
-        device,
-        node_name,
-        filename=snapshot_file,
-        overlay=snapshot_node_name,
-        image_format=format,
-        create=mode != "existing",
-    )
-    run(machine, [action])
+    run(machine, [SnapshotSync(machine.graph, arguments)])
 
 
 class Snapshot(Action):
     """``blockdev-snapshot`` as an action."""
+
+    alone = "blockdev-snapshot"
 
     def __init__(self, graph: Graph, node: str, overlay: str) -> None:
         self.graph = graph
@@ -132,24 +116,16 @@ class Snapshot(Action):
 class SnapshotSync(Snapshot):
     """``blockdev-snapshot-sync`` as an action."""
 
-    def __init__(
-        self,
-        graph: Graph,
-        device: str | None,
-        node: str | None,
-        *,
-        filename: str,
-        overlay: str | None,
-        image_format: str,
-        create: bool,
-    ) -> None:
-        super().__init__(graph, node or "", overlay or "")
-        self._device = device
-        self._node_name = node
-        self._new_name = overlay
-        self._filename = filename
-        self._format = image_format
-        self._create = create
+    alone = "blockdev-snapshot-sync"
+
+    def __init__(self, graph: Graph, arguments: dict[str, Any]) -> None:
+        self._device = arguments.get("device")
+        self._node_name = arguments.get("node-name")
+        self._new_name = arguments.get("snapshot-node-name")
+        self._filename = arguments["snapshot-file"]
+        self._format = arguments.get("format", "qcow2")
+        self._create = arguments.get("mode") != "existing"
+        super().__init__(graph, self._node_name or "", self._new_name or "")
 
     def find_node(self) -> Node:
         """The node that gets an overlay; a drive is named as such.

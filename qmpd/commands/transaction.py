@@ -1,35 +1,18 @@
-"""``transaction``, and what single commands share with it: prepare all, then commit or abort."""
+"""``transaction``: several actions that all happen, or none of them."""
 
 from __future__ import annotations
 
 from qmpd.commands import wording
+from qmpd.commands.actions import Action, run
+from qmpd.commands.snapshots import Snapshot, SnapshotSync
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
+    from typing import Any
 
     from qmpd.machine import Machine
-
-
-class Action:
-    """One change: what is prepared can be taken back, and is not final before its commit."""
-
-    def prepare(self) -> None:
-        """Do everything that can fail.
-
-        Raises:
-            QmpError: it failed; :meth:`abort` takes back what was done up to then.
-        """
-
-    def commit(self) -> None:
-        """Make it final; cannot fail."""
-
-    def abort(self) -> None:
-        """Take it back; cannot fail."""
-
-    def clean(self) -> None:
-        """Let go of what was held, whichever way it ended."""
 
 
 class Abort(Action):
@@ -44,26 +27,25 @@ class Abort(Action):
         raise QmpError(wording.ABORTED)
 
 
-def run(machine: Machine, actions: Iterable[Action]) -> None:
-    """Carry out all actions, or none of them; what was prepared last is taken back first.
+_ACTIONS: dict[str, Callable[[Machine, dict[str, Any]], Action]] = {
+    "abort": lambda _machine, _data: Abort(),
+    "blockdev-snapshot": lambda machine, data: Snapshot(
+        machine.graph, data["node"], data["overlay"]
+    ),
+    "blockdev-snapshot-sync": lambda machine, data: SnapshotSync(machine.graph, data),
+}
+
+
+def transaction(
+    machine: Machine, *, actions: list[dict[str, Any]], properties: dict[str, Any] | None = None
+) -> None:
+    """Carry out all actions, or none of them.
 
     Raises:
-        QmpError: the first failure.
+        QmpError: the first failure; the graph has not changed then.
     """
-    if machine.jobs.jobs:
-        machine.jobs.drain_all(machine.graph.nodes.values())
-    begun: list[Action] = []
-    try:
-        for action in actions:
-            begun.append(action)
-            action.prepare()
-    except QmpError:
-        for action in reversed(begun):
-            action.abort()
-        raise
-    else:
-        for action in begun:
-            action.commit()
-    finally:
-        for action in begun:
-            action.clean()
+    run(
+        machine,
+        [_ACTIONS[action["type"]](machine, action["data"]) for action in actions],
+        grouped=(properties or {}).get("completion-mode") == "grouped",
+    )

@@ -7,7 +7,7 @@ literals, which Python loads from bytecode in well under a millisecond.
 import json
 
 from qmpd.schema import scalars
-from qmpd.schema.models import COMMANDS, EVENTS, OPTIONS
+from qmpd.schema.models import COMMANDS, EVENTS, LAST, OPTIONS
 from qmpd.schema.models.kinds import SYSTEM, Command, Empty, Event
 from qmpd.schema.shapes import (
     AlternateShape,
@@ -160,5 +160,6 @@ def compile_contract() -> str:
     ):
         rows = "".join(f"    {_literal(key)}: {_literal(row)},\n" for key, row in table.items())
         text.append(f"{title}: dict[str, {types}] = {{\n{rows}}}\n")
+    text.append(f"LAST = {_literal(LAST)}\n")
     text.append(f"OPEN = {_literal(tuple(tables.open))}\n")
     return "".join(text)

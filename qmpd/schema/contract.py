@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qmpd.schema.compiled import COMMANDS, EVENTS
+from qmpd.schema.compiled import COMMANDS, EVENTS, LAST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,9 @@ def command_names(program: str) -> list[str]:
 
     ``program`` is "system" or "storage-daemon".
     """
-    return [name for name, entry in COMMANDS.items() if program in entry[2]][::-1]
+    last = LAST.get(program)
+    names = [name for name, entry in COMMANDS.items() if program in entry[2] and name != last]
+    return [*([last] if last else []), *reversed(names)]
 
 
 def has_command(name: str, program: str) -> bool:

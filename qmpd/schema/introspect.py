@@ -7,7 +7,7 @@ types are shown as ``int`` (QEMU's manual, "QAPI: client JSON protocol introspec
 
 from typing import Any
 
-from qmpd.schema.models import DEFINITIONS
+from qmpd.schema.models import DEFINITIONS, LAST
 from qmpd.schema.models.kinds import LAB, Command, Empty, Event
 from qmpd.schema.shapes import (
     AlternateShape,
@@ -45,7 +45,7 @@ class Introspection:
         self._used: dict[str, Shape] = {}
         self.entries: list[dict[str, Any]] = [
             self._definition(definition)
-            for definition in DEFINITIONS
+            for definition in sorted(DEFINITIONS, key=lambda d: d.name == LAST.get(program))
             if parts & definition.programs
         ]
         described: set[str] = set()

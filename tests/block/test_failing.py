@@ -62,6 +62,15 @@ def with_overlay():
     return world
 
 
+def with_overlays():
+    world = with_overlay()
+    world.image("p", format="qcow2")
+    world.image("q", format="qcow2")
+    world.add_file("s-q", "q", auto_read_only=True)
+    world.do("blockdev-add", driver="qcow2", node_name="q", file="s-q", backing=None)
+    return world
+
+
 def with_image():
     world = with_device()
     world.image("o", format="qcow2")
@@ -180,6 +189,17 @@ def open_and_take_snapshot(world):
     world.do("blockdev-snapshot-sync", **arguments, mode="existing")
 
 
+def take_snapshots(world):
+    """The overlay gets one itself, whose image is opened for it."""
+    sync = {"node-name": "o", "snapshot-file": "p", "snapshot-node-name": "p", "mode": "existing"}
+    actions = [
+        {"type": "blockdev-snapshot", "data": {"node": "c3", "overlay": "o"}},
+        {"type": "blockdev-snapshot-sync", "data": sync},
+        {"type": "blockdev-snapshot", "data": {"node": "p", "overlay": "q"}},
+    ]
+    world.do("transaction", actions=actions)
+
+
 def filter_in(world):
     insert_filter(world.graph, CommitTop(world.graph), world.node("c2"), "flt", read_only=True)
 
@@ -263,6 +283,10 @@ def replace(world):
         ("read", with_image, open_and_take_snapshot, 1),
         ("take-lock", with_image, open_and_take_snapshot, 1),
         ("lock-conflict", with_image, open_and_take_snapshot, 1),
+        *(
+            (kind, with_overlays, take_snapshots, 1)
+            for kind in ("check", "after-check", "flush", "open", "read", "take-lock")
+        ),
         ("check", separate, filter_in, 1),
         ("after-check", separate, filter_in, 1),
         ("check", filtered, filter_out, 1),

@@ -345,3 +345,24 @@ def test_refused_change_of_the_backing_file(server):
     assert server.nodes()["f1"]["image"]["backing-filename"] == "c0"
     assert server.nodes()["f1"]["file"] == "c1"
     assert info(server.dir / "c1")["backing-filename"] == "c0"
+
+
+@pytest.mark.only_qmpd("the original dies of an assertion (SIGABRT)")
+def test_failed_transaction_with_a_snapshot_of_what_it_has_opened(server):
+    """Both overlays are taken off again, in the reverse order; the image that was made stays."""
+    chain(server.dir, "c0")
+    image(server.dir, "o")
+    server.run([*separate("c0"), call("blockdev-add", driver="raw", node_name="user", file="f0")])
+    overlay = {"driver": "file", "filename": "o", "node-name": "so"}
+    server.execute("blockdev-add", driver="qcow2", node_name="o", file=overlay)
+    before = server.graph(), server.descriptors()
+    data = {"node-name": "f0", "snapshot-file": "n", "snapshot-node-name": "n"}
+    actions = [
+        {"type": "blockdev-snapshot-sync", "data": data},
+        {"type": "blockdev-snapshot", "data": {"node": "n", "overlay": "o"}},
+        {"type": "abort", "data": {}},
+    ]
+    refusal = server.refusal("transaction", actions=actions)
+    assert refusal == "Transaction aborted using Abort action"
+    assert (server.graph(), server.descriptors()) == before
+    assert (server.dir / "n").exists()

@@ -53,6 +53,29 @@ SEEDS: list[tuple[str, dict[str, Any]]] = [
             "auto-finalize": True,
         },
     ),
+    ("blockdev-snapshot", {"node": "nosuch", "overlay": "nosuch"}),
+    (
+        "blockdev-snapshot-sync",
+        {
+            "node-name": "nosuch",
+            "snapshot-file": "/nonexistent/image",
+            "snapshot-node-name": "1",
+            "format": "qcow2",
+            "mode": "absolute-paths",
+        },
+    ),
+    ("change-backing-file", {"device": "nosuch", "image-node-name": "x", "backing-file": "y"}),
+    (
+        "transaction",
+        {
+            "actions": [
+                {"type": "blockdev-snapshot", "data": {"node": "nosuch", "overlay": "x"}},
+                {"type": "abort", "data": {}},
+                {"type": "blockdev-snapshot-sync", "data": {"snapshot-file": "/nonexistent/x"}},
+            ],
+            "properties": {"completion-mode": "grouped"},
+        },
+    ),
     ("block-job-set-speed", {"device": "nosuch", "speed": 7}),
     ("block-job-cancel", {"device": "nosuch", "force": True}),
     ("job-finalize", {"id": "nosuch"}),

@@ -12,7 +12,10 @@ from tests.schema.real import ask
 PROGRAMS = ("system", "storage-daemon")
 
 # Enums of which qmpd has a part: they are recognised by a value that only they have.
-RESTRICTED = ({"qcow2", "null-co"}, {"iothread", "secret"}, {"qcow2"})
+RESTRICTED = (
+    *({"qcow2", "null-co"}, {"iothread", "secret"}, {"qcow2"}),
+    {"abort", "blockdev-snapshot"},
+)
 
 Schema = dict[str, dict[str, Any]]
 

@@ -5,7 +5,7 @@ shows as it is and ``query-commands`` backwards.
 """
 
 from qmpd.schema.models import blockdev, control, jobs, lab, objects, query, snapshots, stats
-from qmpd.schema.models.kinds import STRUCTS, Command, Event
+from qmpd.schema.models.kinds import STORAGE_DAEMON, STRUCTS, Command, Event
 from qmpd.schema.models.reference import BlockdevRef, BlockdevRefOrNull
 
 DEFINITIONS: tuple[Command | Event, ...] = (
@@ -27,6 +27,7 @@ DEFINITIONS: tuple[Command | Event, ...] = (
     query.BLOCK_IMAGE_CORRUPTED,
     *jobs.BLOCK_JOB_EVENTS,
     *jobs.JOBS,
+    snapshots.TRANSACTION,
     *control.CONTROL,
     *objects.OBJECTS,
     *control.DEVICES,
@@ -39,6 +40,8 @@ _LAST = "device_add"
 COMMANDS: dict[str, Command] = {
     d.name: d for d in sorted(DEFINITIONS, key=lambda d: d.name == _LAST) if isinstance(d, Command)
 }
+# The storage daemon has the module with this one behind all others.
+LAST = {STORAGE_DAEMON: snapshots.TRANSACTION.name}
 EVENTS: dict[str, Event] = {d.name: d for d in DEFINITIONS if isinstance(d, Event)}
 
 # Types of command-line options that no command has.
@@ -53,4 +56,4 @@ NAMESPACE: dict[str, object] = {
 for _model in STRUCTS.values():
     _model.model_rebuild(_types_namespace=NAMESPACE)
 
-__all__ = ["COMMANDS", "DEFINITIONS", "EVENTS", "NAMESPACE", "OPTIONS"]
+__all__ = ["COMMANDS", "DEFINITIONS", "EVENTS", "LAST", "NAMESPACE", "OPTIONS"]

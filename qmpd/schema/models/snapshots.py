@@ -1,6 +1,8 @@
 """External snapshots, and what keeps several of them together."""
 
-from qmpd.schema.models.kinds import Choice, Command, Opt, Struct
+from typing import ClassVar
+
+from qmpd.schema.models.kinds import Choice, Command, FlatUnion, Opt, Struct
 
 
 class NewImageMode(Choice):
@@ -47,8 +49,79 @@ class ChangeBackingFile(Struct):
     """The name, which is not looked at."""
 
 
+class Abort(Struct):
+    """Nothing is told of a failure that is wanted."""
+
+
+class AbortWrapper(Struct):
+    """An action that fails."""
+
+    data: Abort
+    """Its arguments."""
+
+
+class BlockdevSnapshotWrapper(Struct):
+    """An overlay for a node."""
+
+    data: BlockdevSnapshot
+    """The arguments of the command."""
+
+
+class BlockdevSnapshotSyncWrapper(Struct):
+    """An overlay for a node, with a new image."""
+
+    data: BlockdevSnapshotSync
+    """The arguments of the command."""
+
+
+class TransactionActionKind(Choice):
+    """What an action does."""
+
+    ABORT = "abort"
+    BLOCKDEV_SNAPSHOT = "blockdev-snapshot"
+    BLOCKDEV_SNAPSHOT_SYNC = "blockdev-snapshot-sync"
+
+
+class TransactionAction(FlatUnion):
+    """One of the actions of a transaction."""
+
+    tag: ClassVar[str] = "type"
+    variants: ClassVar[dict[str, type[Struct]]] = {
+        "abort": AbortWrapper,
+        "blockdev-snapshot": BlockdevSnapshotWrapper,
+        "blockdev-snapshot-sync": BlockdevSnapshotSyncWrapper,
+    }
+
+    type: TransactionActionKind
+    """Which command it stands for."""
+
+
+class ActionCompletionMode(Choice):
+    """How jobs of one transaction end."""
+
+    INDIVIDUAL = "individual"
+    GROUPED = "grouped"
+
+
+class TransactionProperties(Struct):
+    """What concerns all actions of a transaction."""
+
+    completion_mode: Opt[ActionCompletionMode] = None
+    """Whether jobs complete together; each by itself when absent."""
+
+
+class Transaction(Struct):
+    """Actions that all happen, or none of them."""
+
+    actions: list[TransactionAction]
+    """The actions in their order."""
+    properties: Opt[TransactionProperties] = None
+    """What concerns all of them."""
+
+
 BLOCKDEV_SNAPSHOT_SYNC = Command("blockdev-snapshot-sync", BlockdevSnapshotSync)
 BLOCKDEV_SNAPSHOT = Command(
     "blockdev-snapshot", BlockdevSnapshot, features=("allow-write-only-overlay",)
 )
 CHANGE_BACKING_FILE = Command("change-backing-file", ChangeBackingFile)
+TRANSACTION = Command("transaction", Transaction)
