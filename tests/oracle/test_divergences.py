@@ -336,17 +336,6 @@ def test_socket_path_that_fills_the_kernels_structure(start_server):
     assert second == "Path must be less than 108 bytes"
 
 
-@pytest.mark.only_qmpd("the original shows the refused name as if it stood in the header")
-def test_refused_change_of_the_backing_file(server):
-    chain(server.dir, "c0", "c1", options={"cluster_size": 512})
-    server.run(separate("c0", "c1"))
-    arguments = {"device": "f1", "image_node_name": "f1", "backing_file": "y" * 600}
-    assert server.refusal("change-backing-file", **arguments).endswith(": No space left on device")
-    assert server.nodes()["f1"]["image"]["backing-filename"] == "c0"
-    assert server.nodes()["f1"]["file"] == "c1"
-    assert info(server.dir / "c1")["backing-filename"] == "c0"
-
-
 @pytest.mark.only_qmpd("the original dies of an assertion (SIGABRT)")
 def test_failed_transaction_with_a_snapshot_of_what_it_has_opened(server):
     """Both overlays are taken off again, in the reverse order; the image that was made stays."""
