@@ -135,7 +135,7 @@ def _open(
         node.driver.open(options.effective)
         opened = True
         if "data-file" in definition:
-            _refuse_data_file(graph, node, definition["data-file"])
+            yield from _refuse_data_file(graph, node, definition["data-file"])
         if kind.supports_backing:
             yield from _open_backing(graph, node, definition)
         _refuse_rest(node, definition)
@@ -261,11 +261,20 @@ def _attach(graph: Graph, node: Node, child: Node, name: str, role: int) -> None
         refresh(tx)
 
 
-def _refuse_data_file(graph: Graph, node: Node, wanted: Any) -> None:
+def _refuse_data_file(graph: Graph, node: Node, wanted: Any) -> _Opening:
+    """No image here has one; the original finds that out when it is attached already."""
     if "data-file" not in node.driver.child_names:
-        return  # somebody wrote it into a name; it is left over in the end
+        return node  # somebody wrote it into a name; it is left over in the end
     if isinstance(wanted, str):
-        find_reference(graph, wanted)
+        child = find_reference(graph, wanted)
+    else:
+        child = yield _open(graph, wanted, node.options, p.ROLE_DATA)
+        child.inherits_from = node
+    try:
+        _attach(graph, node, child, "data-file", p.ROLE_DATA)
+    except QmpError:
+        graph.collect([child])
+        raise
     raise QmpError(wording.NO_DATA_FILE)
 
 

@@ -290,6 +290,11 @@ def only_filename(driver: str) -> str:
     return f"The only allowed filename for this driver is '{driver}://'"
 
 
+def not_a_pr_manager(name: str) -> str:
+    """The object that is named is something else."""
+    return f"Object with id '{name}' is not a persistent reservation manager"
+
+
 def no_pr_manager(name: str) -> str:
     """The persistent reservation manager does not exist."""
     return f"No persistent reservation manager with id '{name}'"

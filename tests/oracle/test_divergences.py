@@ -161,6 +161,18 @@ def test_downgrade_after_an_idle_reopen(server):
     assert server.descriptor("c0").mode == "ro"
 
 
+@pytest.mark.only_qmpd("the original goes by a name that the next query changes")
+def test_top_by_a_name_that_was_never_shown(server):
+    chain(server.dir, "c0", "c1")
+    image(server.dir, "other")
+    base = {"driver": "file", "filename": "other"}
+    server.execute("blockdev-add", driver="qcow2", node_name="f0", file=base, read_only=True)
+    top = {"driver": "file", "filename": "c1"}
+    server.execute("blockdev-add", driver="qcow2", node_name="f1", file=top, backing="f0")
+    refusal = server.refusal("block-commit", job_id="j", device="f1", top="c1")
+    assert refusal == "Top image file c1 not found"
+
+
 @pytest.mark.only_qmpd("qmpd does not write subclusters")
 def test_images_with_subclusters_are_read_only(server):
     """They can be read, and the refusal to write says why."""

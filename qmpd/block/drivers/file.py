@@ -78,7 +78,9 @@ class FileDriver(Driver):
         flags = self.node.flags
         self._locking = options.get("locking", "auto") != "off"
         if options.get("pr-manager") is not None:
-            raise QmpError(wording.no_pr_manager(options["pr-manager"]))
+            known = options["pr-manager"] in self.graph.secrets
+            complaint = wording.not_a_pr_manager if known else wording.no_pr_manager
+            raise QmpError(complaint(options["pr-manager"]))
         if self.graph.static_auto_read_only and flags.auto_read_only:
             self.fd = self._open_for_ever()
         else:

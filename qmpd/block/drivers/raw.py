@@ -98,6 +98,8 @@ class RawDriver(Driver):
         self.disturb("read", offset, length)
         inside = length
         if self._size >= 0:
+            if not length and offset > self._size:  # nothing to pad: the window is asked
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
             inside = max(min(length, self._size - offset), 0)
         data = self._file.driver.pread(offset + self._offset, inside) if inside else b""
         return data if inside == length else data + bytes(length - inside)

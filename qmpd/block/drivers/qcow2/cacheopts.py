@@ -14,6 +14,7 @@ DEFAULT_L2_CACHE = 32 << 20
 MIN_ENTRY = 512
 MIN_REFCOUNT_TABLES, MIN_L2_TABLES = 4, 2
 _SIZES = frozenset(("cache-size", "l2-cache-size", "l2-cache-entry-size", "refcount-cache-size"))
+_SUSPICIOUS = 1 << 28
 _OVERLAP_CHECKS = ("none", "constant", "cached", "all")
 INT_MAX, UINT_MAX = (1 << 31) - 1, (1 << 32) - 1
 
@@ -37,9 +38,22 @@ def check(options: dict[str, Any], cluster_size: int, virtual_size: int) -> None
         raise QmpError(wording.L2_CACHE_TOO_BIG)
     if max(refcount_size // cluster_size, MIN_REFCOUNT_TABLES) > INT_MAX:
         raise QmpError(wording.REFCOUNT_CACHE_TOO_BIG)
+    if refcount_size >= _SUSPICIOUS and not _has_memory(refcount_size):
+        raise QmpError(wording.NO_CACHE_MEMORY)
     if not 0 <= options.get("cache-clean-interval", 0) <= UINT_MAX:
         raise QmpError(wording.CLEAN_INTERVAL_TOO_BIG)
     _check_overlap(options.get("overlap-check"), options.get("overlap-check.template"))
+
+
+def _has_memory(size: int) -> bool:
+    """Whether the host would give the original that much, as yet unused."""
+    from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+
+    try:
+        mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS).close()
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def _check_overlap(ready_made: str | None, template: str | None) -> None:

@@ -243,6 +243,7 @@ def create_backing(backing_file: str, backing_format: str, strerror: str) -> str
     )
 
 
+NO_CACHE_MEMORY = "Could not allocate metadata caches"
 L2_CACHE_TOO_BIG = "L2 cache size too big"
 REFCOUNT_CACHE_TOO_BIG = "Refcount cache size too big"
 CLEAN_INTERVAL_TOO_BIG = "Cache clean interval too big"
