@@ -254,3 +254,16 @@ def test_subclusters_in_the_middle():
             directory, *NAMES, options={"c1": options, "c2": options}, writes=writes
         )
     )
+
+
+@pytest.mark.parametrize("cluster_size", [16 << 10, 64 << 10, 2 << 20])
+@pytest.mark.parametrize("names", [("c0",), ("c0", "c1"), ("c0", "c1", "c2", "c3")])
+def test_subclusters_are_written(names, cluster_size):
+    """Data and zeros go into parts of clusters, over what is there and over nothing."""
+    options = {"extended_l2": "on", "cluster_size": cluster_size}
+    writes = OVERLAPPING | {"c1": ["write -P 5 60k 2k", "write -z 200k 8k", "write -P 6 512k 8k"]}
+    run(
+        lambda directory: chain(
+            directory, *NAMES, options=dict.fromkeys(names, options), writes=writes
+        )
+    )

@@ -173,16 +173,6 @@ def test_top_by_a_name_that_was_never_shown(server):
     assert refusal == "Top image file c1 not found"
 
 
-@pytest.mark.only_qmpd("qmpd does not write subclusters")
-def test_images_with_subclusters_are_read_only(server):
-    """They can be read, and the refusal to write says why."""
-    image(server.dir, "c0", options={"extended_l2": "on"})
-    node = {"driver": "qcow2", "node-name": "q", "file": {"driver": "file", "filename": "c0"}}
-    assert "extended L2" in server.refusal("blockdev-add", **node)
-    server.execute("blockdev-add", **node, read_only=True)
-    assert server.nodes()["q"]["image"]["format-specific"]["data"]["extended-l2"] is True
-
-
 @pytest.mark.only_qmpd("qmpd has no external data files")
 def test_images_with_an_external_data_file(server):
     """Such an image is refused, and the sentence says why."""

@@ -18,9 +18,9 @@ SIZE = 8 * MIB
 _ZSTD_MAGIC = bytes.fromhex("28b52ffd")
 
 
-def prepare(path, kind, cluster_size, dice):
+def prepare(path, kind, cluster_size, dice, *, extended=False):
     """An image of 8 MiB with random data in it, then something special of that kind."""
-    options = ["-o", f"cluster_size={cluster_size}"]
+    options = ["-o", f"cluster_size={cluster_size},extended_l2={'on' if extended else 'off'}"]
     if kind == "backing":
         backing = path.with_name("backing.qcow2")
         if not backing.exists():
@@ -42,12 +42,15 @@ def prepare(path, kind, cluster_size, dice):
 
 
 @pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("cluster_size", [512, 4096, 65536])
+@pytest.mark.parametrize(
+    ("cluster_size", "extended"),
+    [(512, False), (4096, False), (65536, False), (16384, True), (65536, True)],
+)
 @pytest.mark.parametrize("kind", ["snapshot", "zero", "backing"])
-def test_same_writes_same_bytes(tmp_path, kind, cluster_size, seed):
+def test_same_writes_same_bytes(tmp_path, kind, cluster_size, extended, seed):
     """Writing over shared, zero and backed clusters gives the bytes that QEMU gives."""
     real, ours = tmp_path / "real.qcow2", tmp_path / "ours.qcow2"
-    prepare(real, kind, cluster_size, seeded(seed))
+    prepare(real, kind, cluster_size, seeded(seed), extended=extended)
     copyfile(real, ours)
     writes = requests(f"{kind}{seed}", SIZE, 60, 6 * cluster_size)
     qemu_io(real, *(f"write -q -P {pattern} {at} {length}" for at, length, pattern in writes))
@@ -80,12 +83,14 @@ def guest_view(image, tmp_path):
     return read
 
 
-@pytest.mark.parametrize("cluster_size", [4096, 65536])
-def test_over_compressed(tmp_path, cluster_size):
+@pytest.mark.parametrize(
+    ("cluster_size", "extended"), [(4096, False), (65536, False), (16384, True), (65536, True)]
+)
+def test_over_compressed(tmp_path, cluster_size, extended):
     """Single-cluster writes over compressed clusters free and reuse what QEMU does."""
     real, ours = tmp_path / "real.qcow2", tmp_path / "ours.qcow2"
     for path in (real, ours):
-        prepare(path, "compressed", cluster_size, seeded(5))
+        prepare(path, "compressed", cluster_size, seeded(5), extended=extended)
     dice = seeded(6)
     writes = [dice.randint(0, SIZE // cluster_size - 1) * cluster_size for _ in range(100)]
     qemu_io(real, *(f"write -q -P 9 {at} 512" for at in writes))
@@ -209,3 +214,38 @@ def test_zstd(tmp_path):
     file.pwrite(packed, b"\0" * 4)
     with pytest.raises(OSError, match="Input/output error"):
         Image.open(file, writable=False).read(0, 65536)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("cluster_size", [16384, 65536])
+@pytest.mark.parametrize("kind", ["plain", "snapshot", "zero"])
+def test_zeroes_by_subclusters(tmp_path, kind, cluster_size, seed):
+    """Zeros over parts of clusters, between writes, are the flags and bytes that QEMU gives."""
+    real, ours = tmp_path / "real.qcow2", tmp_path / "ours.qcow2"
+    prepare(real, kind, cluster_size, seeded(seed), extended=True)
+    copyfile(real, ours)
+    dice = seeded(f"{kind}{seed}")
+    step = cluster_size >> 5
+    writes = [
+        (at - at % step, length, dice.random() < 0.5, dice.random() < 0.5)
+        for at, length, _ in requests(f"{kind}{seed}", SIZE - 6 * cluster_size, 60, cluster_size)
+    ]
+    writes = [(at, -(-length // step) * step, zero, unmap) for at, length, zero, unmap in writes]
+    qemu_io(
+        real,
+        *(
+            f"write -q {('-z -u' if unmap else '-z') if zero else '-P 7'} {at} {length}"
+            for at, length, zero, unmap in writes
+        ),
+    )
+    file = DiskFile(ours)
+    image = Image.open(file, writable=True)
+    for at, length, zero, unmap in writes:
+        if zero:
+            image.write_zeroes(at, length, image.read, unmap=unmap)
+        else:
+            image.write(at, b"\7" * length, image.read)
+    image.close()
+    file.close()
+    assert qemu_check(ours) == (0, 0)
+    assert_same_files(real, ours)

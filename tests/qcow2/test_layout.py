@@ -49,6 +49,10 @@ CASES = [
     ("cluster_size=64k", 2048 * MIB, 150, 400 * KIB),
     ("cluster_size=64k,compat=0.10", 2048 * MIB, 80, 400 * KIB),
     ("cluster_size=64k,lazy_refcounts=on", 2048 * MIB, 80, 400 * KIB),
+    ("cluster_size=16k,extended_l2=on", 256 * MIB, 200, 100 * KIB),
+    ("cluster_size=64k,extended_l2=on", 2048 * MIB, 150, 400 * KIB),
+    ("cluster_size=128k,extended_l2=on,lazy_refcounts=on", 2048 * MIB, 100, 400 * KIB),
+    ("cluster_size=2M,extended_l2=on", 4096 * MIB, 30, 5 * MIB),
     ("cluster_size=2M,refcount_bits=32", 4096 * MIB, 30, 5 * MIB),
 ]
 

@@ -99,8 +99,6 @@ def test_one_field(daemon, tmp_path, name):
     for value in FIELDS[name][2]:
         for keywords in ({}, {"version": 2}, {"extended_l2": True}):
             for writable in (False, True):
-                if keywords.get("extended_l2") and writable:
-                    continue
                 data = damaged(pristine(**keywords), [(name, value)])
                 path.write_bytes(data)
                 expected = daemon.open_error(path, writable=writable)

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from qmpd.testing.oracle import MIB, chain, image
+from qmpd.testing.oracle import MIB, chain, image, qemu_img
 
 _BLOCK = 4096
 _DIRECTORY = "tmpl0"  # as long as the directory of a side, so that absolute names can be replaced
@@ -138,6 +138,26 @@ def _sizes(directory):
     chain(directory, *_layers(5), size=size, raw_base=True, writes=writes)
 
 
+def _parts(directory):
+    """Subclusters of several sizes, and bitmaps that record."""
+    options = {
+        "c0": {"extended_l2": "on", "cluster_size": 16384},
+        "c1": {"extended_l2": "on"},
+        "c3": {"extended_l2": "on", "cluster_size": 2 * MIB},
+    }
+    writes = {
+        name: [
+            f"write -P {number + 1} {number * 100 + 1}k 90k",
+            f"write -z {number * 64 + 5}k 32k",
+            f"write -P {number + 21} {number * 3}k 700",
+        ]
+        for number, name in enumerate(_layers(5))
+    }
+    chain(directory, *_layers(5), options=options, writes=writes)
+    for name, more in (("c0", ()), ("c2", ("-g", "4096")), ("c3", ("--disable",))):
+        qemu_img(directory, "bitmap", "--add", *more, name, "b0")
+
+
 def _sparse(directory):
     """Layers with little or nothing in them, and strangers beside the chain."""
     chain(directory, *_layers(6), writes={"c2": ["write -P 1 0 64k"], "c5": ["write -P 2 0 4k"]})
@@ -153,4 +173,5 @@ SETS = {
     "shapes": ImageSet(_layers(7), _shapes, short=True),
     "sizes": ImageSet(_layers(5), _sizes, raw_base=True),
     "sparse": ImageSet(_layers(6), _sparse),
+    "parts": ImageSet(_layers(5), _parts),
 }

@@ -174,7 +174,6 @@ class Qcow2Driver(Driver):
             self._note_vain_write()
             raise QmpError(wording.failed_to_prepare(Names().of(self.node).text))
         elif was_read_only and not flags.read_only:
-            image.refuse_writing()
             tx.on_commit(self._writable_again)
         return self.mutable_options
 
@@ -188,7 +187,7 @@ class Qcow2Driver(Driver):
 
     def _tell_corruption(self, error: types.ImageCorruptError) -> None:
         data: dict[str, Any] = {
-            "device": "",
+            "device": self.node.drive_name,
             "node-name": self.node.name,
             "msg": error.message,
         }
@@ -274,7 +273,8 @@ class Qcow2Driver(Driver):
     def run_length(self, offset: int, length: int) -> int:
         """Up to the end of a slice of an L2 table."""
         cluster = self.image.cluster_size
-        span = min(cluster, 1 << 16) // 8 * cluster
+        entry = 16 if self.image.extended_l2 else 8
+        span = min(cluster, 1 << 16) // entry * cluster
         return min(length, span - offset % span)
 
     def write_targets(self, offset: int, length: int) -> WriteTargets | None:

@@ -147,7 +147,12 @@ class Image(ReadableImage):
     @property
     def _writer(self) -> Writer:
         if self._known_writer is None:
-            self._known_writer = Writer(
+            kind = Writer
+            if self.extended_l2:
+                from qmpd.block.drivers.qcow2.subwriter import SubclusterWriter
+
+                kind = SubclusterWriter
+            self._known_writer = kind(
                 self._file,
                 self._mapping,
                 self._refcounts,
@@ -243,12 +248,12 @@ class Image(ReadableImage):
         Version 2 has no clusters of zeros, but if the image has no backing file (``alone``),
         what is not allocated reads so too.
         """
-        size = self.cluster_size
+        size = self.cluster_size >> 5 if self.extended_l2 else self.cluster_size
         start = -(-offset // size) * size
         end = offset + length  # a cluster that the disk ends in is a whole one
         stop = (-(-end // size) if end >= self.virtual_size else end // size) * size
         able = self.version >= 3 or alone
-        if not able or self.extended_l2 or start >= stop:
+        if not able or start >= stop:
             start = stop = offset + length
         self._record(offset, length)
         self._write_zero_bytes(offset, start - offset, cow_read)
@@ -382,7 +387,6 @@ class Image(ReadableImage):
         if writable == self._writable:
             return
         if writable:
-            self.refuse_writing()
             if self.bitmaps:
                 from qmpd.block.drivers.qcow2.saving import mark_in_use
 
@@ -390,11 +394,6 @@ class Image(ReadableImage):
         else:
             self._settle()
         self._writable = writable
-
-    def refuse_writing(self) -> None:
-        """Raise the ``QmpError`` that forbids making this image writable, if there is one."""
-        if self._header.extended_l2:
-            raise QmpError(wording.EXTENDED_L2_NOT_WRITABLE)
 
     def clean(self) -> None:
         """Repair a dirty image that is opened for writing, and clear unknown autoclear bits.
@@ -404,7 +403,6 @@ class Image(ReadableImage):
         header = self._header
         if self.corrupt:
             raise QmpError(wording.CORRUPT_NOT_WRITABLE)
-        self.refuse_writing()
         if header.autoclear & ~AUTOCLEAR_KNOWN or header.outdated:
             header.autoclear &= AUTOCLEAR_KNOWN
             header.outdated = False

@@ -40,7 +40,6 @@ NEW_SIZE_UNALIGNED = "The new size must be a multiple of 512"
 V2_SNAPSHOTS_RESIZE = "Can't resize a v2 image which has snapshots"
 
 EXTERNAL_DATA_UNSUPPORTED = "qmpd does not support qcow2 images with an external data file"
-EXTENDED_L2_NOT_WRITABLE = "qmpd does not support writing to qcow2 images with extended L2 entries"
 SHRINK_UNSUPPORTED = "qmpd does not support shrinking qcow2 images"
 
 

@@ -40,6 +40,9 @@ class Writer:
 
     __slots__ = ("_before_link", "_file", "_mapping", "_refcounts", "_slice", "_virtual_size")
 
+    words = 1
+    """How many words an entry of an L2 table has."""
+
     def __init__(
         self,
         file: ByteFile,
@@ -54,7 +57,7 @@ class Writer:
         self._before_link = before_link
         self._virtual_size = virtual_size
         # QEMU looks at an L2 table in slices, and no allocation crosses their borders.
-        self._slice = min(_LARGEST_SLICE, 1 << mapping.cluster_bits) // 8
+        self._slice = min(_LARGEST_SLICE, 1 << mapping.cluster_bits) // (8 * self.words)
 
     def prepare(self, offset: int, length: int, cow_read: CowRead) -> list[WriteSegment]:
         """Host runs for a write, allocated but not linked; undone if an allocation fails."""
@@ -105,7 +108,7 @@ class Writer:
             position += taken
         if host is None:
             raise OSError(EIO, "Input/output error")
-        _set_borders(allocations, offset, position)
+        self._set_borders(allocations, offset, position)
         return WriteSegment(offset, host, position - offset, allocations, cow_read)
 
     def _locate(self, offset: int, length: int) -> tuple[array[int], int, int]:
@@ -166,7 +169,7 @@ class Writer:
         bits = self._mapping.cluster_bits
         inside = offset & ((1 << bits) - 1)
         table, index, end = self._locate(offset, length)
-        count = _count_new(table, index, end, bits)
+        count = self._count_new(table, index, end)
         if want is None:
             host = self._refcounts.allocate(count)
         else:
@@ -176,6 +179,25 @@ class Writer:
                 return 0, 0
         allocations.append(Allocation(offset - inside, host, count << bits, keep=False))
         return host + inside, min(length, (count << bits) - inside)
+
+    def _count_new(self, table: array[int], index: int, end: int) -> int:
+        """How many clusters from ``index`` on cannot be written where they are."""
+        position = index
+        while position < end and not in_place(table[position]):
+            entry = table[position]
+            moving = entry & OFFSET_MASK and not entry & COMPRESSED_FLAG
+            step = 1 << self._mapping.cluster_bits if moving else 0
+            position += run_length(table, position, end, step)
+        return position - index
+
+    def _set_borders(self, allocations: list[Allocation], start: int, end: int) -> None:
+        """What the write from ``start`` to ``end`` leaves out of its clusters has to be copied."""
+        for allocation in allocations:
+            first, last = allocation.guest_offset, allocation.guest_offset + allocation.length
+            if start > first:
+                allocation.head = (first, start - first)
+            if end < last:
+                allocation.tail = (end, last - end)
 
     def writable_table(self, l1_index: int) -> int:
         """Offset of an L2 table that is this L1 entry's alone: allocated or copied if not."""
@@ -274,23 +296,3 @@ class Writer:
                 self._refcounts.free(*compressed_range(entry, bits))
             elif entry & OFFSET_MASK and not entry & OFFSET_MASK & ((1 << bits) - 1):
                 self._refcounts.free(entry & OFFSET_MASK, 1 << bits)
-
-
-def _count_new(table: array[int], index: int, end: int, bits: int) -> int:
-    """How many clusters from ``index`` on cannot be written where they are."""
-    position = index
-    while position < end and not in_place(table[position]):
-        entry = table[position]
-        moving = entry & OFFSET_MASK and not entry & COMPRESSED_FLAG
-        position += run_length(table, position, end, 1 << bits if moving else 0)
-    return position - index
-
-
-def _set_borders(allocations: list[Allocation], start: int, end: int) -> None:
-    """What the write from ``start`` to ``end`` leaves out of its clusters has to be copied."""
-    for allocation in allocations:
-        first, last = allocation.guest_offset, allocation.guest_offset + allocation.length
-        if start > first:
-            allocation.head = (first, start - first)
-        if end < last:
-            allocation.tail = (end, last - end)
