@@ -16,6 +16,7 @@ from qmpd.block.node import User
 from qmpd.block.opening import Partial, open_node
 from qmpd.block.transaction import Transaction
 from qmpd.errors import QmpError
+from qmpd.options import limits
 from qmpd.options.errors import OptionError
 
 TYPE_CHECKING = False
@@ -39,8 +40,7 @@ _DISCARD = {"on": "unmap", "unmap": "unmap", "off": "ignore", "ignore": "ignore"
 _ERROR_ACTIONS = {"ignore", "report", "stop"}
 _ON = ("on", "yes", "true", "y")
 _WITHOUT_MEANING = ("index", "bus", "unit", "stats-account-invalid", "stats-account-failed")
-_LACKING = ("snapshot", "copy-on-read", "group")
-_LIMITS = ("throttling.", "bps", "iops")
+_LACKING = ("snapshot", "copy-on-read")
 
 _UNITS = {"none": 0, "virtio": 0, "ide": 2, "scsi": 7, "floppy": 0, "pflash": 0, "mtd": 0, "sd": 0}
 """Interfaces, and how many units a bus of each has; 0: buses are not counted."""
@@ -58,6 +58,8 @@ class Bays:
         self._on_board = 0
         self.devices: list[dict[str, Any]] = []
         """Devices that come with drives, to be plugged in behind those of the command line."""
+        self.groups: dict[str, dict[str, int | str]] = {}
+        """Limits of drives as queries show them; who comes last sets those of his group."""
 
     def take(self, interface: str, medium: str) -> str:
         """The name of the next drive of an interface."""
@@ -81,6 +83,7 @@ def open_drive(machine: Machine, names: Names, bays: Bays, given: Opts) -> None:
         QmpError: it cannot be done; nothing is left behind.
     """
     options = dict(given.items)
+    limits.rename(options)
     for old, new in (("readonly", "read-only"), ("format", "driver")):
         if old in options and new in options:
             raise QmpError(f"Cannot specify both '{new}' and '{old}'")
@@ -95,9 +98,14 @@ def open_drive(machine: Machine, names: Names, bays: Bays, given: Opts) -> None:
         raise QmpError(f"machine type does not support if={interface},bus=0,unit=0")
     number = bays.take(interface, medium)
     filename = options.pop("file", "")
-    _take_rest(options)
     user = User(given.id or number, device=True, drive=True)
     user.writeback = writeback
+    group = options.pop(limits.GROUP, user.name)
+    members = limits.members(_take_rest(options), group)
+    if members:
+        user.limits = bays.groups.setdefault(group, {})
+        user.limits.clear()
+        user.limits.update(members)
     _open(machine, user, filename, options, read_only=medium == "cd")
     if interface in _DEVICES:
         kind = _DEVICES[interface][medium == "cd"]
@@ -131,22 +139,29 @@ def _take_medium(options: dict[str, str]) -> str:
     return "cd" if medium == "cdrom" else "hd"
 
 
-def _take_rest(options: dict[str, str]) -> None:
-    """Take what does not concern the node; what qmpd lacks is not passed over in silence."""
+def _take_rest(options: dict[str, str]) -> dict[str, int]:
+    """Take what does not concern the node; what qmpd lacks is not passed over in silence.
+
+    Returns:
+        the limits.
+    """
     for name in _WITHOUT_MEANING:
         options.pop(name, None)
-    for name, kind in (("werror", "write"), ("rerror", "read")):
-        action = options.pop(name, "report")
-        if action not in _ERROR_ACTIONS and not (kind == "write" and action == "enospc"):
-            raise QmpError(f"'{action}' invalid {kind} error action")
+    taken = limits.take(options)
     aio = options.pop("aio", "threads")
     if aio not in {"threads", "native", "io_uring"}:
         raise QmpError("invalid aio option")
     if aio == "native" and options.get("cache.direct") not in _ON:
         raise QmpError(wording.AIO_NATIVE_NEEDS_DIRECT)
-    for name in list(options):
-        if (name in _LACKING or name.startswith(_LIMITS)) and options.pop(name) not in ("off", "0"):
+    limits.check(taken)
+    for name, kind in (("werror", "write"), ("rerror", "read")):
+        action = options.pop(name, "report")
+        if action not in _ERROR_ACTIONS and not (kind == "write" and action == "enospc"):
+            raise QmpError(f"'{action}' invalid {kind} error action")
+    for name in _LACKING:
+        if options.pop(name, "off") != "off":
             raise QmpError(f"qmpd does not have {name} for drives")
+    return taken
 
 
 def _open(

@@ -199,7 +199,7 @@ class User(Parent):
     name from the command line and may be there without a device.
     """
 
-    __slots__ = ("device", "drive", "name", "writeback")
+    __slots__ = ("device", "drive", "limits", "name", "writeback")
 
     kind = "block-backend"
 
@@ -209,6 +209,8 @@ class User(Parent):
         self.device = device
         self.drive = drive
         self.writeback = True
+        self.limits: dict[str, int | str] | None = None
+        """What queries show of limits that the command line has set, shared by a group."""
 
     def describe(self) -> str:
         """``block device 'd'``, or that it has no name."""

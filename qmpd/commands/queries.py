@@ -124,6 +124,8 @@ def _device_info(device: Device, names: Names) -> dict[str, Any]:
         node = skip_implicit(node)
         info["inserted"] = node_info(node, names, flat=False, user_visible=True)
         info["inserted"]["cache"]["writeback"] = device.user.writeback
+        if device.user.limits is not None:
+            info["inserted"].update(device.user.limits)
     if device.path:
         info["qdev"] = device.path
         if device.io_status:

@@ -182,3 +182,28 @@ def backend_without_monitor(backend: str) -> str:
 def no_path(backend: str, what: str) -> str:
     """Report a character device that lacks its path."""
     return f"chardev: {backend}: no {what} given"
+
+
+TOTAL_AND_PARTS = "bps/iops/max total values and read/write values cannot be used at the same time"
+IOPS_SIZE_ALONE = "iops size requires an iops value to be set"
+LIMIT_TOO_LARGE = "bps/iops/max values must be within [0, 1000000000000000]"
+NO_BURST_LENGTH = "the burst length cannot be 0"
+BURST_LENGTH_ALONE = "burst length set without burst rate"
+BURST_TOO_LONG = "burst length too high for this burst rate"
+BURST_ALONE = "bps_max/iops_max require corresponding bps/iops values"
+BURST_TOO_LOW = "bps_max/iops_max cannot be lower than bps/iops"
+
+
+def both_names(new: str, old: str) -> str:
+    """Report an option that is there under its old name, too."""
+    return f"'{new}' and its alias '{old}' can't be used at the same time"
+
+
+def no_number(name: str) -> str:
+    """Report a limit that is no number."""
+    return f"Parameter '{name}' expects a number"
+
+
+def value_too_large(value: str, name: str) -> str:
+    """Report a number of more than 64 bits."""
+    return f"Value '{value}' is too large for parameter '{name}'"

@@ -46,7 +46,8 @@ def descriptors(pid: int, directory: Path) -> list[Descriptor]:
             info = Path(f"/proc/{pid}/fdinfo/{link.name}").read_text()
         except FileNotFoundError:
             continue  # closed meanwhile
-        if target.is_relative_to(directory):
+        # An import looks into the working directory for a moment, from another thread.
+        if target.is_relative_to(directory) and target != directory:
             found.append(_parse(str(target.relative_to(directory)), info))
     return sorted(found)
 

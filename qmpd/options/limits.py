@@ -1,0 +1,117 @@
+"""Limits for a drive's I/O on the command line: nothing is slowed down, queries show them."""
+
+from __future__ import annotations
+
+from qmpd.errors import QmpError
+from qmpd.options import wording
+from qmpd.protocol.encoder import hash_order
+from qmpd.schema.scalars import KEYVAL, UINT64, WRONG
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PREFIX = "throttling."
+GROUP = f"{_PREFIX}group"
+"""The option that lets several drives have their limits together."""
+_IOPS_SIZE = f"{_PREFIX}iops-size"
+_LARGEST = 10**15
+
+_RATES = {
+    f"{unit}{short}": f"{_PREFIX}{unit}-{direction}"
+    for unit in ("bps", "iops")
+    for short, direction in (("", "total"), ("_rd", "read"), ("_wr", "write"))
+}
+"""What queries call each rate, and its option; ``-max`` and ``-max-length`` follow it."""
+
+_ALIASES = {
+    **_RATES,
+    **{f"{member}_max": f"{option}-max" for member, option in _RATES.items()},
+    "iops_size": _IOPS_SIZE,
+    "group": GROUP,
+}
+_NUMBERS = frozenset(
+    (_IOPS_SIZE, *(f"{option}{end}" for option in _RATES.values() for end in ("", "-max")))
+) | {f"{option}-max-length" for option in _RATES.values()}
+
+
+def rename(options: dict[str, str]) -> None:
+    """Give old names of options their new ones.
+
+    Raises:
+        QmpError: both are there.
+    """
+    for old, new in _ALIASES.items():
+        if old in options:
+            if new in options:
+                raise QmpError(wording.both_names(new, old))
+            options[new] = options.pop(old)
+
+
+def take(options: dict[str, str]) -> dict[str, int]:
+    """Take the limits out of ``options``; by option, those that are not given are absent.
+
+    Raises:
+        QmpError: a value is no number.
+    """
+    return {name: _number(name, options.pop(name)) for name in hash_order(_NUMBERS & set(options))}
+
+
+def _number(name: str, text: str) -> int:
+    value = KEYVAL[UINT64](text, None)
+    if value is not WRONG:
+        return int(value)
+    if text.isdigit():
+        raise QmpError(wording.value_too_large(text, name))
+    raise QmpError(wording.no_number(name))
+
+
+def check(limits: Mapping[str, int]) -> None:
+    """Refuse limits that make no sense, in the original's order.
+
+    Raises:
+        QmpError: what is wrong with them.
+    """
+    get = limits.get
+    for unit in ("bps", "iops"):
+        for end in ("", "-max"):
+            total, read, write = (
+                get(f"{_PREFIX}{unit}-{which}{end}") for which in ("total", "read", "write")
+            )
+            if total and (read or write):
+                raise QmpError(wording.TOTAL_AND_PARTS)
+    if get(_IOPS_SIZE) and not any(get(_RATES[rate]) for rate in ("iops", "iops_rd", "iops_wr")):
+        raise QmpError(wording.IOPS_SIZE_ALONE)
+    for option in _RATES.values():
+        rate, most, length = get(option, 0), get(f"{option}-max", 0), get(f"{option}-max-length", 1)
+        _check_rate(rate, most, length)
+
+
+def _check_rate(rate: int, most: int, length: int) -> None:
+    if max(rate, most) > _LARGEST:
+        raise QmpError(wording.LIMIT_TOO_LARGE)
+    if not length:
+        raise QmpError(wording.NO_BURST_LENGTH)
+    if length > 1 and not most:
+        raise QmpError(wording.BURST_LENGTH_ALONE)
+    if most and length > _LARGEST // most:
+        raise QmpError(wording.BURST_TOO_LONG)
+    if most and not rate:
+        raise QmpError(wording.BURST_ALONE)
+    if most and most < rate:
+        raise QmpError(wording.BURST_TOO_LOW)
+
+
+def members(limits: Mapping[str, int], group: str) -> dict[str, int | str]:
+    """What queries show of limits; nothing if there are none."""
+    if not any(limits.get(option) for option in _RATES.values()):
+        return {}
+    found: dict[str, int | str] = {"group": group}
+    for member, option in _RATES.items():
+        found[member] = limits.get(option, 0)
+        if limits.get(f"{option}-max"):
+            found[f"{member}_max"] = limits[f"{option}-max"]
+            found[f"{member}_max_length"] = limits.get(f"{option}-max-length", 1)
+    if limits.get(_IOPS_SIZE):
+        found["iops_size"] = limits[_IOPS_SIZE]
+    return found
