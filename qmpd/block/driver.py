@@ -178,6 +178,11 @@ class Driver:
         levers = self.graph.levers
         return levers is None or not levers.faults
 
+    def passes_to(self, offset: int) -> tuple[Node, int] | None:
+        """The node and offset at which a byte of this node is kept, if it has none of its own."""
+        below = self.node.filtered
+        return None if below is None else (below, offset)
+
     def note_written(self, end: int) -> None:
         """Bytes up to ``end`` have been written, by whatever way."""
         self.graph.generation += 1

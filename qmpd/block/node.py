@@ -76,26 +76,6 @@ class Blocker:
         self.allowed = allowed
 
 
-class DirtyBitmap:
-    """What a job still has to copy from a node, as queries show it; sizes in bytes."""
-
-    __slots__ = ("count", "granularity")
-
-    def __init__(self, granularity: int) -> None:
-        self.granularity = granularity
-        self.count = 0
-
-    def describe(self) -> dict[str, Any]:
-        """What queries of the node show."""
-        return {
-            "count": self.count,
-            "granularity": self.granularity,
-            "recording": True,
-            "busy": False,
-            "persistent": False,
-        }
-
-
 class Node(Parent):
     """One block node: a driver with options, flags, children and parents."""
 

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qmpd.block.node import User
     from qmpd.machine import Machine
 
 _ESCAPES = {"n": "\n", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
@@ -82,24 +83,41 @@ def _qemu_io(machine: Machine, rest: str) -> str:
         return "qemu-io: string expected\r\n" + _TRY.format("qemu-io")
     if words.strip():
         return "qemu-io: extraneous characters at the end of line\r\n" + _TRY.format("qemu-io")
-    from qmpd.commands.qemu_io import execute
-
-    graph = machine.graph
     try:
-        if by_device:
-            found = machine.devices.get(device)
-            node = found.user.node if found is not None else None
-            if node is None:
-                raise QmpError(f"Device '{device}' not found")
-        elif device in graph.drives:
-            node = graph.lookup(device, None)
-        else:
-            node = graph.lookup(None, device)
+        return _execute(machine, device, line or "", by_device=by_device)
     except QmpError as error:
         return f"Error: {error.desc}\r\n"
-    busy = any(job.children for job in machine.jobs.jobs.values())
-    os.write(1, execute(graph, node, line, writable=not busy).encode())
+
+
+def _execute(machine: Machine, device: str, line: str, *, by_device: bool) -> str:
+    from qmpd.commands.qemu_io import Access, execute
+
+    graph = machine.graph
+    user: User | None = None
+    if by_device:
+        user = _user_of_device(machine, device)
+    elif device in graph.drives:
+        user = graph.drives[device]
+    node = graph.lookup(None, device) if user is None else user.node
+    if node is None:
+        node = graph.lookup(device, None)
+    if user is None:  # a backend comes and goes
+        for _ in range(2):
+            graph.drain([node])
+    try:
+        os.write(1, execute(Access(graph, node, user, machine.dispatcher.later), line).encode())
+    except QmpError as error:
+        return f"{error.desc}\r\n"
     return ""
+
+
+def _user_of_device(machine: Machine, name: str) -> User:
+    found = machine.devices.get(name)
+    if found is not None and found.user.node is not None:
+        return found.user
+    if any(f"/{name}/" in path for path in machine.devices):
+        raise QmpError("Device does not have a block device backend")
+    raise QmpError(f"Device '{name}' not found")
 
 
 def _word(text: str) -> tuple[str | None, str]:

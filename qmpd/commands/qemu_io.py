@@ -6,11 +6,10 @@ import re
 import time
 
 from qmpd.block import permissions as p
-from qmpd.block.chain import read as read_chain
 from qmpd.block.driver import strerror
 from qmpd.block.node import User
 from qmpd.block.transaction import Transaction
-from qmpd.errors import QmpError
+from qmpd.jobs.mirroring import bitmaps_of_jobs, note_guest_write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class _Arguments:
 
     def __init__(self, words: list[str]) -> None:
         self.pattern: int | None = None
-        self.quiet = self.zero = False
+        self.quiet = self.zero = self.unmap = False
         self.numbers: list[int] = []
         rest = iter(words)
         for word in rest:
@@ -44,35 +43,63 @@ class _Arguments:
             elif word.startswith("-"):
                 self.quiet = self.quiet or "q" in word
                 self.zero = self.zero or "z" in word
+                self.unmap = self.unmap or "u" in word
             else:
                 self.numbers.append(_number(word))
 
 
-def execute(graph: Graph, node: Node, line: str, *, writable: bool) -> str:
-    """Do one command on a node and return what is printed.
+class Access:
+    """Who asks, and of what.
 
-    Writing needs that no job follows the node's data: ``writable`` says so.
+    ``user`` is somebody who uses the node already; without one a user comes and goes.
+    ``later`` puts off what a write sets off.
+    """
+
+    __slots__ = ("graph", "later", "node", "user")
+
+    def __init__(
+        self,
+        graph: Graph,
+        node: Node,
+        user: User | None,
+        later: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self.graph = graph
+        self.node = node
+        self.user = user
+        self.later = later
+
+    @property
+    def may_write(self) -> bool:
+        """Whether the user holds the permission already."""
+        return self.user is not None and bool(self.user.children["root"].perm & p.WRITE)
+
+
+def execute(access: Access, line: str) -> str:
+    """Do one command on a node, and return what is printed.
+
+    Raises:
+        QmpError: the permissions to write conflict with somebody's.
     """
     name, *words = line.split() or [""]
     act = _COMMANDS.get(name)
     if act is None:
         return ""  # complained of on standard error
     try:
-        return act(graph, node, name, words, writable)
+        return act(access, name, words)
     except _Mistake as mistake:
         return f"{mistake}\n" if mistake.args else ""
-    except QmpError as error:
-        return f"{error.desc}\n"
 
 
-def _read(_graph: Graph, node: Node, _name: str, words: list[str], _writable: bool) -> str:
+def _read(access: Access, _name: str, words: list[str]) -> str:
     given = _Arguments(words)
     offset, length = _range(given)
+    driver = access.node.driver
     start = time.monotonic()
-    if offset + length > node.driver.size():
+    if offset + length > driver.size():
         return "read failed: Input/output error\n"
     try:
-        data = read_chain(node, offset, length)
+        data = driver.pread(offset, length)
     except OSError as error:
         return f"read failed: {strerror(error)}\n"
     text = ""
@@ -81,20 +108,32 @@ def _read(_graph: Graph, node: Node, _name: str, words: list[str], _writable: bo
     return text if given.quiet else text + _report("read", offset, length, start)
 
 
-def _write(graph: Graph, node: Node, _name: str, words: list[str], writable: bool) -> str:
+def _write(access: Access, _name: str, words: list[str]) -> str:
     given = _Arguments(words)
     offset, length = _range(given)
-    if not writable:
-        raise _Mistake("write failed: qmpd does not write to disks while jobs run")
+    if any(bitmap.closed for bitmap, _ in bitmaps_of_jobs(access.node, offset)):
+        raise _Mistake("write failed: a job that has done its work holds the image still")
     start = time.monotonic()
-    if offset + length > node.driver.size():
+    if offset + length > access.node.driver.size():
         return "write failed: Input/output error\n"
-    user = User()
-    with Transaction() as tx:
-        edge = graph.add_user(tx, user, node, p.WRITE, p.ALL)
+    if access.may_write:
+        failure = _write_range(access, given, offset, length)
+    else:
+        user = User()
+        with Transaction() as tx:
+            edge = access.graph.add_user(tx, user, access.node, p.WRITE, p.ALL)
+        failure = _write_range(access, given, offset, length)
+        access.graph.users.pop(user, None)
+        access.graph.detach_loosely(edge)
+    return failure or ("" if given.quiet else _report("wrote", offset, length, start))
+
+
+def _write_range(access: Access, given: _Arguments, offset: int, length: int) -> str:
+    node = access.node
     try:
         if given.zero:
-            node.driver.write_zeroes(offset, length)
+            unmap = given.unmap and node.flags.unmap
+            node.driver.write_zeroes(offset, length, unmap=unmap)
         else:
             pattern = _DEFAULT_PATTERN if given.pattern is None else given.pattern
             node.driver.pwrite(offset, bytes([pattern]) * length)
@@ -102,28 +141,27 @@ def _write(graph: Graph, node: Node, _name: str, words: list[str], writable: boo
     except OSError as error:
         return f"write failed: {strerror(error)}\n"
     finally:
-        graph.users.pop(user, None)
-        graph.detach_loosely(edge)
-    return "" if given.quiet else _report("wrote", offset, length, start)
+        access.later(lambda: note_guest_write(node, offset, length))
+    return ""
 
 
-def _flush(_graph: Graph, node: Node, _name: str, _words: list[str], _writable: bool) -> str:
+def _flush(access: Access, _name: str, _words: list[str]) -> str:
     try:
-        node.driver.flush()
+        access.node.driver.flush()
     except OSError as error:
         return f"flush failed: {strerror(error)}\n"
     return ""
 
 
-def _length(_graph: Graph, node: Node, _name: str, _words: list[str], _writable: bool) -> str:
-    return f"{_human(node.driver.size())}\n"
+def _length(access: Access, _name: str, _words: list[str]) -> str:
+    return f"{_human(access.node.driver.size())}\n"
 
 
-def _nothing(_graph: Graph, _node: Node, _name: str, _words: list[str], _writable: bool) -> str:
+def _nothing(_access: Access, _name: str, _words: list[str]) -> str:
     return ""
 
 
-def _break(_graph: Graph, _node: Node, name: str, _words: list[str], _writable: bool) -> str:
+def _break(_access: Access, name: str, _words: list[str]) -> str:
     what = "set" if name == "break" else "remove"
     return f"Could not {what} breakpoint: Operation not supported\n"
 
@@ -163,7 +201,7 @@ def _report(verb: str, offset: int, length: int, start: float) -> str:
     )
 
 
-_COMMANDS: dict[str, Callable[[Graph, Node, str, list[str], bool], str]] = {
+_COMMANDS: dict[str, Callable[[Access, str, list[str]], str]] = {
     **dict.fromkeys(("read", "readv", "aio_read"), _read),
     **dict.fromkeys(("write", "writev", "aio_write"), _write),
     **dict.fromkeys(("break", "remove_break"), _break),

@@ -1,7 +1,7 @@
 """Committing the active layer: a mirror into the base, then a pivot when asked to.
 
-Nothing writes to the active layer behind qmpd's back (its devices only hold permissions),
-so what was dirty at the start is all there is to copy.
+What guests write meanwhile (``qemu-io`` of the human monitor) becomes dirty and is copied too,
+as long as the work lasts; then the job holds its nodes still.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from itertools import takewhile
 from qmpd.block import permissions as p
 from qmpd.block.chain import chain
 from qmpd.block.drivers.filters import MirrorTop, insert_filter, remove_filter, replace_node
-from qmpd.block.node import DirtyBitmap
 from qmpd.block.refresh import refresh_loosely
 from qmpd.block.reopen import set_read_only
 from qmpd.errors import QmpError
 from qmpd.jobs import states
 from qmpd.jobs.blockjob import CHUNK, BlockJob, Copied, unallocated
 from qmpd.jobs.job import AFTERWARDS, WAIT, Sleep, Wait, Work
-from qmpd.jobs.mirroring import DirtyRun, find_dirty, granularity, merged
+from qmpd.jobs.mirroring import DirtyBitmap, DirtyRun, find_dirty, granularity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,9 +57,11 @@ class ActiveCommitJob(BlockJob):
         self.filter_name = filter_name
         self.filter: Node | None = None
         self.filter_driver = MirrorTop(graph)
+        self._bitmap: DirtyBitmap | None = None
         self.should_complete = False
         self._target: User | None = None
         self._drained = False
+        self._idle = False
 
     # --- start -------------------------------------------------------------------------
 
@@ -130,12 +131,14 @@ class ActiveCommitJob(BlockJob):
     def run(self) -> Run:
         """Find what to copy, copy it, get ready, and wait."""
         yield from self._mirror(self.source.driver.length())
+        if self._bitmap is not None:
+            self._bitmap.closed = True
         yield AFTERWARDS  # observed: whatever ended it, the reply to that comes first
         self._drained = True
         self.pause_count += 1
 
     def _mirror(self, size: int) -> Run:
-        bitmap = DirtyBitmap(granularity(self.base))
+        bitmap = self._bitmap = DirtyBitmap(granularity(self.base))
         if size:
             self.source.dirty_bitmaps.insert(0, bitmap)
             if self.base.driver.length() < size:
@@ -144,69 +147,75 @@ class ActiveCommitJob(BlockJob):
                     return
                 yield Work(lambda: self.base.driver.truncate(size))
         if unallocated(self.source, self.base, 0, size) < size:
-            yield from self._copy_all(bitmap, size)
-            if self.code or self.must_end():
+            dirty: list[tuple[int, int]] = yield Work(
+                lambda: find_dirty(self.source, self.base, size, bitmap.granularity)
+            )
+            bitmap.start(dirty)
+            self.total = bitmap.count
+            yield Sleep(0)
+            if not (yield from self._copy_dirty(bitmap, size)):
                 return
-            yield Work(self.base.driver.flush)
         elif size:
             yield Sleep(0)
         yield from self.hold_before(states.READY)
         if self.must_end():
             return
         self._become_ready()
-        while not self.should_complete and not self.cancel_requested:
-            yield WAIT
-
-    def _copy_all(self, bitmap: DirtyBitmap, size: int) -> Run:
-        dirty: list[tuple[int, int]] = yield Work(
-            lambda: find_dirty(self.source, self.base, size, bitmap.granularity)
-        )
-        bitmap.count = self.total = sum(end - start for start, end in dirty)
-        yield Sleep(0)
-        while dirty:
-            again: list[tuple[int, int]] = []
-            for start, end in dirty:
-                offset = start
-                while offset < end and not self.must_end():
-                    stop = min(end, offset + (CHUNK if self.manager.stepwise else BUFFER))
-                    self.total = self.current + bitmap.count
-                    delay = yield from self._copy_run(bitmap, offset, stop, size, again)
-                    if self.code:
-                        return
-                    offset = stop
-                    # Only after a whole run, and even after the last one (observed on QEMU 7.2).
-                    yield Sleep(delay)
-            if self.must_end():
+        bitmap.dirtied = self._dirtied
+        while (yield from self._copy_dirty(bitmap, size)):
+            if self.should_complete or self.cancel_requested:
                 return
-            dirty = merged(again)
-        self.total = self.current
+            self._idle = True
+            yield WAIT
+            self._idle = False
+
+    def _dirtied(self) -> None:
+        if self._idle:
+            self.enter()
+
+    def _copy_dirty(
+        self, bitmap: DirtyBitmap, size: int
+    ) -> Generator[Sleep | Work | Wait, Any, bool]:
+        """Copy until nothing is dirty, then wait for the disk; False if the job has to end."""
+        longest = CHUNK if self.manager.stepwise else BUFFER
+        copied = False
+        while not self.must_end():
+            total = self.current + bitmap.count
+            run = bitmap.take(longest)
+            if run is None:
+                break
+            copied = True
+            self.total = total
+            delay = yield from self._copy_run(bitmap, run, size)
+            if self.code:
+                return False
+            # Only after a whole run, and even after the last one (observed on QEMU 7.2).
+            yield Sleep(delay)
+        if copied and not self.must_end():
+            self.total = self.current
+            yield Work(self.base.driver.flush)
+        return not self.must_end()
 
     def _copy_run(
-        self,
-        bitmap: DirtyBitmap,
-        offset: int,
-        end: int,
-        size: int,
-        again: list[tuple[int, int]],
+        self, bitmap: DirtyBitmap, run: tuple[int, int], size: int
     ) -> Generator[Sleep | Work | Wait, Any, int]:
         """Copy a contiguous dirty run; returns how long the rate limit makes the job sleep.
 
         The original copies all pieces of a run at once, so one that fails does not stop the
-        others; it goes to ``again``, and every failure is told.
+        others; it is dirty again, and every failure is told.
         """
         delay = 0
         free = self.base.flags.unmap and self.base.driver.frees_zeroes
-        run = DirtyRun(self.source, self.base, offset, end, bitmap.granularity)
-        while run.unfinished and not self.must_end():
-            result: Copied = yield Work(run.step)
+        pieces = DirtyRun(self.source, self.base, *run, bitmap.granularity)
+        while pieces.unfinished and not self.must_end():
+            result: Copied = yield Work(pieces.step)
             end = result.offset + result.size
             done = result.size - max(end - size, 0)
             if result.error:
                 if self.error_action(result.operation, result.error) == "report":
                     self.fail(result.error)
-                again.append((result.offset, end))
+                bitmap.mark(result.offset, end)
             else:
-                bitmap.count -= result.size
                 self.current += done
                 self.graph.generation += 1
             cost = done if result.copied or not free else 0
@@ -244,7 +253,7 @@ class ActiveCommitJob(BlockJob):
         flt, self.filter = self.filter, None
         if flt is None:
             return 0
-        kept = [each for each in self.source.dirty_bitmaps if not isinstance(each, DirtyBitmap)]
+        kept = [each for each in self.source.dirty_bitmaps if each is not self._bitmap]
         self.source.dirty_bitmaps = kept
         code = 0
         self.unfreeze()

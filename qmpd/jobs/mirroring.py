@@ -7,12 +7,15 @@ with something else in it is read through the whole chain and written as data.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from qmpd.block.chain import allocated_above, read
 from qmpd.block.driver import DATA
 from qmpd.jobs.blockjob import BATCH, CHUNK, Copied, ReadError, failed, offload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from qmpd.block.driver import Extent
@@ -40,6 +43,82 @@ def granularity(target: Node) -> int:
     """Bytes that one bit of the dirty bitmap stands for."""
     cluster = _cluster_size(target) or MAX_GRANULARITY
     return max(MIN_GRANULARITY, min(cluster, MAX_GRANULARITY))
+
+
+class DirtyBitmap:
+    """What a job still has to copy from a node; sizes in bytes, in whole granules."""
+
+    __slots__ = ("_cursor", "_runs", "closed", "count", "dirtied", "granularity")
+
+    def __init__(self, granularity: int) -> None:
+        self.granularity = granularity
+        self.count = 0
+        """How much is dirty."""
+        self.closed = False
+        """Whether the job has ended its work: what is written now would be lost."""
+        self.dirtied: Callable[[], None] = lambda: None
+        """Called when a guest has written something."""
+        self._runs: list[tuple[int, int]] = []
+        self._cursor = 0
+
+    def start(self, runs: list[tuple[int, int]]) -> None:
+        """Begin with these runs, besides what has been written meanwhile."""
+        self._runs = merged(runs + self._runs)
+        self.count = sum(end - start for start, end in self._runs)
+
+    def mark(self, start: int, end: int) -> None:
+        """A range is dirty, all granules of it."""
+        granule = self.granularity
+        self.start([(start - start % granule, -(-end // granule) * granule)])
+
+    def take(self, longest: int) -> tuple[int, int] | None:
+        """The next part of a run, which is clean from now on; None if nothing is dirty.
+
+        Behind the last run the first one follows again.
+        """
+        runs = self._runs
+        if not runs:
+            return None
+        index = bisect_right(runs, (self._cursor, -1))
+        if index == len(runs):
+            index = 0
+        start, end = runs[index]
+        stop = min(end, start + longest)
+        if stop < end:
+            runs[index] = stop, end
+        else:
+            del runs[index]
+        self.count -= stop - start
+        self._cursor = stop
+        return start, stop
+
+    def describe(self) -> dict[str, Any]:
+        """What queries of the node show."""
+        return {
+            "count": self.count,
+            "granularity": self.granularity,
+            "recording": True,
+            "busy": False,
+            "persistent": False,
+        }
+
+
+def bitmaps_of_jobs(node: Node, offset: int) -> Iterator[tuple[DirtyBitmap, int]]:
+    """Which jobs copy from a node, or from one that it passes on to, and where ``offset`` is there."""
+    place: tuple[Node, int] | None = (node, offset)
+    while place is not None:
+        node, offset = place
+        for bitmap in node.dirty_bitmaps:
+            if isinstance(bitmap, DirtyBitmap):
+                yield bitmap, offset
+        place = node.driver.passes_to(offset)
+
+
+def note_guest_write(node: Node, offset: int, length: int) -> None:
+    """Tell the jobs that copy from there of a write."""
+    for bitmap, at in bitmaps_of_jobs(node, offset):
+        bitmap.mark(at, at + length)
+        bitmap.dirtied()
 
 
 def find_dirty(source: Node, base: Node, size: int, granule: int) -> list[tuple[int, int]]:

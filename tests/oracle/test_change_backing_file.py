@@ -3,7 +3,7 @@
 import pytest
 
 from qmpd.testing.oracle import MIB, Program, call, chain, compare, image, on_host, wait_job
-from tests.oracle.building import either
+from tests.oracle.building import either, separate
 from tests.oracle.overlays import CHAIN, LOOK, commit, file, images, qcow2
 
 pytestmark = pytest.mark.oracle
@@ -159,3 +159,14 @@ def test_drives():
             *("-drive", "id=empty,if=none"),
         ],
     )
+
+
+def test_name_without_room_in_the_header():
+    """It is refused, but queries show it until one that fits comes."""
+
+    def build(directory):
+        chain(directory, "c0", "c1", options={"c1": {"cluster_size": 512}})
+
+    changes = [either(change("f1", "f1", name)) for name in ("y" * 600, "c0")]
+    steps = [each for request in changes for each in (request, call("query-named-block-nodes"))]
+    compare([*separate("c0", "c1"), *steps], build)

@@ -222,6 +222,33 @@ def test_reopen_of_an_overlay_below_which_a_job_runs(server):
     server.execute("job-finalize", id="j")
 
 
+def image_map(directory, name):
+    return json.loads(qemu_img(directory, "map", "--output=json", name))
+
+
+@pytest.mark.only_qmpd("the original hangs")
+def test_write_to_a_pending_mirror(start_server):
+    """What was written now would be lost; the job can be finalized afterwards."""
+    chain(start_server.dir, "c0", "c1")
+    words = [
+        word
+        for each in separate("c0", "c1")
+        for word in ("-blockdev", json.dumps(each["arguments"]))
+    ]
+    device = ("-device", "virtio-blk-pci,drive=f1,id=vda")
+    server = start_server(*words, *device, program=Program.SYSTEM)
+    server.execute("block-commit", job_id="j", device="f1", auto_finalize=False)
+    server.wait_event("BLOCK_JOB_READY")
+    server.execute("job-complete", id="j")
+    server.wait_event("BLOCK_JOB_PENDING")
+    line = 'qemu-io -d /machine/peripheral/vda/virtio-backend "write -P 7 0 64k"'
+    server.execute("human-monitor-command", command_line=line)
+    server.execute("job-finalize", id="j")
+    server.wait_job("j", "null")
+    server.close()
+    assert not any(extent["present"] for extent in image_map(server.dir, "c0"))
+
+
 @pytest.mark.only_qmpd("the original dies of SIGSEGV")
 def test_filter_of_a_concluded_stream(server):
     """It has no child any more: nobody can use it, and it is not listed."""

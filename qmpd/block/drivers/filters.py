@@ -37,6 +37,16 @@ class JobFilter(Driver):
         """Read below."""
         return self._below().pread(offset, length)
 
+    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
+        """Write below."""
+        self.note_written(offset + len(data))
+        self._below().pwrite(offset, data)
+
+    def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        """Make zeros below."""
+        self.note_written(offset + length)
+        self._below().write_zeroes(offset, length, unmap=unmap)
+
     def flush(self) -> None:
         """Flush below."""
         self._below().flush()

@@ -125,6 +125,10 @@ class RawDriver(Driver):
             return None
         return self._file.driver.locate(offset + self._offset, length)
 
+    def passes_to(self, offset: int) -> tuple[Node, int] | None:
+        """The file, moved by the window's start."""
+        return self._file, offset + self._offset
+
     def note_written(self, end: int) -> None:
         """What is written here is written to the file."""
         super().note_written(end)
