@@ -323,9 +323,8 @@ class Connection:
             os.set_blocking(fd, True)
         if self._writing:
             self._reactor.remove_writer(self._write_fd)
-        os.close(self._read_fd)
-        if self._write_fd != self._read_fd:
-            os.close(self._write_fd)
+        for fd in {self._read_fd, self._write_fd}:
+            self._reactor.close_fd(fd)
         self._closed()
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Porch:
         self._loaded = False
         self._signal: Callable[[], None] | None = None
         self.ended = False
+        reactor.before_close = self._forget
 
     def end(self) -> None:
         """Serve no longer."""
@@ -89,13 +91,18 @@ class Porch:
                     readers[fd]()  # what happens all day
                 else:
                     self._handle(fd, mask)
+        self._leave()
 
     def close(self) -> None:
         """Give the descriptors back."""
         while self._loading and not self._loaded:
-            self._poll.poll(IDLE_SECONDS)
-        self._poll.close()
+            time.sleep(IDLE_SECONDS)
+        self._leave()
         os.close(self._wake)
+
+    def _leave(self) -> None:
+        self._poll.close()
+        self._masks.clear()
 
     def _begin_loading(self) -> None:
         # Imported here, since it takes the importing thread for the main one.
@@ -112,6 +119,10 @@ class Porch:
 
         threading.Thread(target=load, name="qmpd-import", daemon=True).start()
 
+    def _forget(self, fd: int) -> None:
+        if self._masks.pop(fd, 0):
+            self._poll.unregister(fd)
+
     def _update(self) -> None:
         self._changes = self._reactor.changes
         wanted: dict[int, int] = {}
@@ -125,7 +136,7 @@ class Porch:
             try:
                 self._poll.unregister(fd)
             except OSError:
-                pass  # closed already, which unregisters
+                pass  # a listening socket that was closed for good
         for fd, mask in wanted.items():
             if fd not in self._masks:
                 self._poll.register(fd, mask)

@@ -99,4 +99,4 @@ class Qtest:
         client, self._client = self._client, None
         self._reactor.remove_reader(client[0])
         for fd in set(client):
-            os.close(fd)
+            self._reactor.close_fd(fd)

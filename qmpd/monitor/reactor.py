@@ -6,6 +6,7 @@ is enough: bulk I/O is bound by the storage, and slices of several jobs take tur
 
 from __future__ import annotations
 
+import os
 import time
 
 TYPE_CHECKING = False
@@ -37,6 +38,8 @@ class Reactor:
         """What is to be done in the next round, while there is no loop."""
         self.readers: dict[int, Callable[[], None]] = {}
         self.writers: dict[int, Callable[[], None]] = {}
+        self.before_close: Callable[[int], None] = _nothing_to_do
+        """Called with a descriptor that will be closed, while there is no loop."""
         self.changes = 0
         """How often readers or writers changed, while there was no loop."""
         self.make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
@@ -151,6 +154,15 @@ class Reactor:
         else:
             self._loop.remove_writer(fd)
 
+    def close_fd(self, fd: int) -> None:
+        """Close a descriptor that is watched no longer.
+
+        Being watched belongs to the open file, which lives on if there is a duplicate.
+        """
+        if self._loop is None:
+            self.before_close(fd)
+        os.close(fd)
+
     # --- the worker thread -------------------------------------------------------------
 
     def submit(
@@ -193,3 +205,7 @@ class Reactor:
             self._thread.join()
             self._thread = None
         self._tasks = None
+
+
+def _nothing_to_do(fd: int) -> None:
+    del fd

@@ -4,10 +4,12 @@ import json
 import os
 import socket
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
-from tests.monitor.daemon import Client, chain, open_chain, qmp
+from tests.monitor.daemon import SECONDS, Client, chain, open_chain, qmp
 
 QUERY = {"execute": "query-version"}
 
@@ -364,6 +366,37 @@ def test_stdio(start):
     assert client.do("query-version")["return"]
     client.send({"execute": "quit"})
     assert daemon.wait() == 0
+
+
+def _holders(process, target):
+    """How many descriptors of a process lead to one file."""
+    found = 0
+    for fd in (process / "fd").iterdir():
+        try:
+            found += os.readlink(fd) == target
+        except FileNotFoundError:
+            pass  # closed meanwhile
+    return found
+
+
+def test_end_of_standard_input(start):
+    """A client that is gone is not watched any more, though standard input is still open."""
+    words = ["--chardev", "stdio,id=c", "--monitor", "c"]
+    daemon = start(*words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = daemon.process
+    client = Client(read=process.stdout.fileno(), write=process.stdin.fileno())
+    client.greet()
+    process.stdin.close()
+    folder = Path(f"/proc/{process.pid}")
+    pipe = os.readlink(folder / "fd/0")
+    deadline = time.monotonic() + SECONDS
+    while _holders(folder, pipe) > 1:
+        assert time.monotonic() < deadline
+    [poll] = [fd.name for fd in (folder / "fd").iterdir() if "eventpoll" in os.readlink(fd)]
+    lines = (folder / "fdinfo" / poll).read_text().splitlines()
+    watched = [line.split()[1] for line in lines if line.startswith("tfd:")]
+    assert watched
+    assert all((folder / "fd" / fd).exists() for fd in watched)
 
 
 def test_stdin_from_a_file(start, tmp_path):
