@@ -144,7 +144,7 @@ class Machine:
         """By the backend's name, oldest first: a drive's, or the device's id or QOM path."""
         self.objects: dict[str, str] = {}
         """User-created objects: id to type."""
-        self.graph.secrets = self.objects
+        self.graph.objects = self.objects
         self.on_quit: Callable[[], None] | None = None
         self.on_death: Callable[[], None] | None = None
         """Called after a sudden end; a process ends itself here."""

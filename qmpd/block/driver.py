@@ -52,6 +52,8 @@ class Driver:
     is_filter = False
     is_format = False
     is_protocol = False
+    is_leaf = False
+    """Whether there is never anything below."""
     supports_backing = False
     borrows_name = False
     """Whether the node is called as its child is, whoever named it."""
@@ -60,6 +62,18 @@ class Driver:
     child_names: frozenset[str] = frozenset()
     open_children: tuple[str, ...] = ()
     """The children that must be there before the driver opens."""
+    late_children: tuple[str, ...] = ()
+    """The children that come after that, before :meth:`ready`."""
+    compresses = False
+    """Whether the format has compressed clusters."""
+    intercepts = False
+    """Whether requests do more here than to pass: nobody may read or write around the node."""
+    object_in_use = ""
+    """The object that must not be deleted as long as the node is there."""
+    is_fickle = False
+    """Whether a request may fail once and succeed when it is tried again."""
+    hides_footprint = False
+    """Whether nobody is told of space on disk at and above this node."""
     mutable_options: frozenset[str] = frozenset()
     unrepeatable_options: frozenset[str] = frozenset()
     """Options that count as changed when a reopen gives them again, even the same."""
@@ -85,6 +99,9 @@ class Driver:
 
     def open(self, options: dict[str, Any]) -> None:
         """Open the image. Children are attached already; ``options`` are the driver's own."""
+
+    def ready(self, options: dict[str, Any]) -> None:
+        """Finish opening: all children but a backing file are there."""
 
     def close(self) -> None:
         """Write back and let go; the children are still attached."""
@@ -141,6 +158,11 @@ class Driver:
         """Write ``data``; OSError says why not."""
         raise NotImplementedError
 
+    def pwrite_compressed(self, offset: int, data: bytes | memoryview) -> None:
+        """Write ``data`` in compressed clusters, if the format has any (``compresses``)."""
+        del offset, data
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
     def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
         """Make a range read as zeros, without allocating where the format can.
 
@@ -159,7 +181,11 @@ class Driver:
         """Make everything written so far durable."""
         for edge in self.node.children.values():
             if not edge.role & p.ROLE_COW:
+                edge.child.driver.debug_event("flush_to_disk")
                 edge.child.driver.flush()
+
+    def debug_event(self, name: str) -> None:
+        """The node above tells what it is about to do; only ``blkdebug`` listens."""
 
     def disturb(self, operation: str, offset: int = 0, length: int = 0) -> None:
         """Let a test's fault strike an operation on this node.
@@ -238,6 +264,10 @@ class Driver:
 
     # --- description -------------------------------------------------------------------
 
+    def named_options(self) -> Iterable[str]:
+        """The options that are part of the node's name, in the order for the wire."""
+        return self.strong_options
+
     def exact_filename(self) -> str:
         """The plain name that would recreate this node, if the driver has its own rule."""
         return ""
@@ -282,6 +312,11 @@ class WriteTargets:
 
 
 _MODULES = {
+    "blkdebug": ("qmpd.block.drivers.blkdebug", "BlkdebugDriver"),
+    "compress": ("qmpd.block.drivers.compress", "CompressDriver"),
+    "copy-on-read": ("qmpd.block.drivers.copy_on_read", "CopyOnRead"),
+    "host_device": ("qmpd.block.drivers.file", "HostDeviceDriver"),
+    "throttle": ("qmpd.block.drivers.throttle", "ThrottleDriver"),
     "file": ("qmpd.block.drivers.file", "FileDriver"),
     "raw": ("qmpd.block.drivers.raw", "RawDriver"),
     "null-co": ("qmpd.block.drivers.null", "NullCo"),

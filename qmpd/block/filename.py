@@ -60,6 +60,14 @@ class Names:
             work.pop()
         return known[node]
 
+    def place(self, node: Node) -> str:
+        """The name from which names in an image's header start: that of its file.
+
+        Filters in between do not count (observed on QEMU 7.2).
+        """
+        file = node.child("file")
+        return "" if file is None else self.of(skip_filters(file)).exact
+
     def backing_overridden(self, node: Node) -> bool:
         """Whether the backing child is another one than the image's header names."""
         automatic = node.driver.auto_backing_file
@@ -78,7 +86,7 @@ class Names:
         overridden = driver.supports_backing and self.backing_overridden(node)
         options: dict[str, Any] = {"driver": driver.name}
         strong = overridden
-        for key in driver.strong_options:
+        for key in driver.named_options():
             if key in node.options.written:
                 options[key] = node.options.written[key]
                 strong = strong or key != "filename"
@@ -161,8 +169,7 @@ def find_by_filename(top: Node, wanted: str) -> Node | None:
         if below is None:
             return None
         below = skip_filters(below)
-        file = here.child("file")
-        base = names.of(file).exact if file is not None else ""
+        base = names.place(here)
         header = here.driver.backing_file
         if names.backing_overridden(here):
             if wanted == names.of(below).text:

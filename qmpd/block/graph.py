@@ -10,7 +10,7 @@ from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from qmpd.block.transaction import Transaction
@@ -43,8 +43,8 @@ class Graph:
         """Interrupts the jobs above nodes."""
         self.levers: Levers | None = None
         """What a test can do to I/O; None without a lab."""
-        self.secrets: Container[str] = ()
-        """Names that a definition may give as keys."""
+        self.objects: Mapping[str, str] = {}
+        """Types of objects by their names, which a definition may refer to."""
         self.about = ""
         """Which option of the command line warnings are about, as a prefix."""
         self.no_aes = False
@@ -53,6 +53,8 @@ class Graph:
         """Whether auto-read-only is decided once and for all when a file is opened."""
         self.has_overlays = False
         """Whether there ever was a node that a job could run on."""
+        self.is_fickle = False
+        """Whether there ever was a node whose requests must not be tried out."""
         self.generation = 0
         """Changes whenever something that queries show may have changed."""
         self._generated = 0
@@ -90,6 +92,8 @@ class Graph:
         self.nodes[node.name] = node
         if node.driver.supports_backing:
             self.has_overlays = True
+        elif node.driver.is_fickle:
+            self.is_fickle = True
 
     def forget(self, node: Node) -> None:
         """Take back :meth:`add`."""

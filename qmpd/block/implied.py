@@ -30,9 +30,7 @@ def implied_backing(node: Node) -> Untyped | None:
     text = node.driver.backing_file
     if not text:
         return None
-    file = node.child("file")
-    base = Names().of(file).exact if file is not None else ""
-    name = combine(base, text)
+    name = combine(Names().place(node), text)
     driver = node.driver.backing_format
     if driver and not name.startswith("json:"):
         kind = driver_class(driver)

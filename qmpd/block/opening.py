@@ -76,7 +76,7 @@ def open_node(graph: Graph, definition: dict[str, Any]) -> Node:
         QmpError: with nothing left behind.
     """
     kind = driver_class(definition["driver"])
-    if kind.is_protocol:
+    if kind.is_leaf:
         return _open_leaf(graph, definition, kind, None, 0)
     stack: list[_Opening] = [_open(graph, definition, None, 0)]
     node: Node | None = None
@@ -117,10 +117,11 @@ def _open(
                 graph.drain([child])
             elif wanted is not None:
                 below = driver_class(wanted["driver"])
-                if below.is_protocol:
-                    child = _open_leaf(graph, wanted, below, options, child_role(name))
+                its_role = child_role(name, kind)
+                if below.is_leaf:
+                    child = _open_leaf(graph, wanted, below, options, its_role)
                 else:
-                    child = yield _open(graph, wanted, options, child_role(name))
+                    child = yield _open(graph, wanted, options, its_role)
                 children[name] = child
                 owned.add(child)
         node = _enter(graph, definition, kind(graph), options)
@@ -134,14 +135,30 @@ def _open(
         _attach_children(graph, node, children, owned)
         node.driver.open(options.effective)
         opened = True
-        if "data-file" in definition:
-            yield from _refuse_data_file(graph, node, definition["data-file"])
+        if kind.late_children:
+            yield from _open_late(graph, node, definition, owned)
         if kind.supports_backing:
+            yield from _refuse_data_file(graph, node, definition)
             yield from _open_backing(graph, node, definition)
         _refuse_rest(node, definition)
     except BaseException:
         _take_back(graph, node, *owned, opened=opened)
         raise
+    return node
+
+
+def _open_late(graph: Graph, node: Node, definition: dict[str, Any], owned: set[Node]) -> _Opening:
+    """Open the children that a driver asks for only after it has looked at its options."""
+    for name in node.driver.late_children:
+        wanted = definition[name]
+        if isinstance(wanted, str):
+            child = find_reference(graph, wanted)
+        else:
+            role = child_role(name, type(node.driver))
+            child = yield _open(graph, wanted, node.options, role)
+            owned.add(child)
+        _attach_children(graph, node, {name: child}, owned)
+    node.driver.ready(node.options.effective)
     return node
 
 
@@ -209,8 +226,10 @@ def _untyped_options(
     return opt.Options(explicit, effective)
 
 
-def child_role(name: str) -> int:
-    """The role of a child by its member name."""
+def child_role(name: str, kind: type[Driver]) -> int:
+    """The role of a child by its member name and its parent's driver."""
+    if kind.is_filter:
+        return p.ROLE_FILTERED | p.ROLE_PRIMARY
     return p.ROLE_COW if name == "backing" else p.ROLE_IMAGE
 
 
@@ -250,7 +269,7 @@ def _enter(graph: Graph, definition: dict[str, Any], driver: Driver, options: op
 
 def _attach_children(graph: Graph, node: Node, children: dict[str, Node], owned: set[Node]) -> None:
     for name, child in children.items():
-        _attach(graph, node, child, name, child_role(name))
+        _attach(graph, node, child, name, child_role(name, type(node.driver)))
         if child in owned:
             child.inherits_from = node
 
@@ -261,10 +280,11 @@ def _attach(graph: Graph, node: Node, child: Node, name: str, role: int) -> None
         refresh(tx)
 
 
-def _refuse_data_file(graph: Graph, node: Node, wanted: Any) -> _Opening:
+def _refuse_data_file(graph: Graph, node: Node, definition: dict[str, Any]) -> _Opening:
     """No image here has one; the original finds that out when it is attached already."""
-    if "data-file" not in node.driver.child_names:
-        return node  # somebody wrote it into a name; it is left over in the end
+    if "data-file" not in definition:
+        return node
+    wanted = definition["data-file"]
     if isinstance(wanted, str):
         child = find_reference(graph, wanted)
     else:
@@ -293,7 +313,7 @@ def _refuse_rest(node: Node, definition: dict[str, Any]) -> None:
         return
     taken = driver.child_names | driver.mutable_options
     for key, value in definition.items():
-        if value == {} and key not in taken:
+        if (value == {} or value == []) and key not in taken:  # noqa: PLR1714 - neither is hashable
             raise QmpError(wording.unsupported_option(driver.name, key, driver.is_protocol))
 
 

@@ -76,7 +76,7 @@ class Flags:
 
 
 def flatten(definition: dict[str, Any], children: frozenset[str]) -> dict[str, Any]:
-    """Join nested members with dots, except those of children."""
+    """Join nested members and items with dots, except those of children."""
     flat: dict[str, Any] = {}
     for key, value in definition.items():
         if key in children:
@@ -84,6 +84,11 @@ def flatten(definition: dict[str, Any], children: frozenset[str]) -> dict[str, A
         if isinstance(value, dict) and value:
             for inner, item in flatten(value, frozenset()).items():
                 flat[f"{key}.{inner}"] = item
+        elif isinstance(value, list) and value:
+            for number, entry in enumerate(value):
+                item = {str(number): entry}
+                for inner, leaf in flatten(item, frozenset()).items():
+                    flat[f"{key}.{inner}"] = leaf
         else:
             flat[key] = value
     return flat

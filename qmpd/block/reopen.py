@@ -248,8 +248,10 @@ def _check_unchanged(entry: _Entry, handled: set[str]) -> None:
         for key, value in entry.options.items()
         if key not in handled and (key not in opt.COMMON or key == "node-name")
     }
-    others = entry.children.keys() - _LINKS
-    leftover |= {name: entry.children[name] for name in others}
+    for name in entry.children.keys() - _LINKS:
+        child = node.child(name)
+        if child is None or child.name != entry.children[name]:
+            leftover[name] = entry.children[name]
     # Sharing by force cannot be given again, even if it stays (observed on QEMU 7.2).
     unrepeatable = {opt.FORCE_SHARE, *node.driver.unrepeatable_options}
     changed = [

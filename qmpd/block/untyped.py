@@ -178,15 +178,7 @@ def _converted(key: str, value: Any, kind: Any) -> Any:
 
 def flat_options(definition: dict[str, Any], children: frozenset[str]) -> dict[str, Any]:
     """The options of one node of an untyped definition, as they are written."""
-    return flatten({key: _without_lists(value) for key, value in definition.items()}, children)
-
-
-def _without_lists(value: Any) -> Any:
-    if isinstance(value, list) and value:
-        return {str(index): _without_lists(item) for index, item in enumerate(value)}
-    if isinstance(value, dict):
-        return {key: _without_lists(item) for key, item in value.items()}
-    return value
+    return flatten(definition, children)
 
 
 def prepared(definition: Untyped) -> dict[str, Any]:

@@ -93,6 +93,52 @@ def not_regular(driver: str, filename: str) -> str:
     return f"'{driver}' driver requires '{filename}' to be a regular file"
 
 
+def not_a_device(driver: str, filename: str) -> str:
+    """The host_device driver was given a file."""
+    return f"'{driver}' driver requires '{filename}' to be either a character or block device"
+
+
+def no_throttle_group(name: str) -> str:
+    """No throttle group has that name."""
+    return f"Throttle group '{name}' does not exist"
+
+
+def cannot_compress(driver: str) -> str:
+    """The format below a compress filter has no compressed clusters."""
+    return f"Compression is not supported for underlying format: {driver}"
+
+
+def no_bottom(name: str) -> str:
+    """The node up to which is to be copied does not exist."""
+    return f"Bottom node '{name}' not found"
+
+
+def bottom_is_filter(name: str) -> str:
+    """The node up to which is to be copied holds no data of its own."""
+    return f"Bottom node '{name}' is a filter"
+
+
+BLKDEBUG_CONFIG = "qmpd reads no rules from a blkdebug configuration file; use inject-error"
+
+
+BLKDEBUG_PARTS = "blkdebug requires both config file and image path"
+
+
+def no_blkdebug_config(reason: str) -> str:
+    """The configuration of a blkdebug node cannot be read."""
+    return f"Could not read blkdebug config file: {reason}"
+
+
+def no_int32(option: str) -> str:
+    """A limit of a blkdebug node is too large."""
+    return f"Parameter '{option}' expects int32_t"
+
+
+def unmet_constraint(option: str, value: int) -> str:
+    """A limit of a blkdebug node contradicts itself or another one."""
+    return f"Cannot meet constraints with {option} {value}"
+
+
 def would_create_cycle(child: str, edge: str, parent: str) -> str:
     """The child already depends on the parent."""
     return f"Making '{child}' a {edge} child of '{parent}' would create a cycle"
@@ -101,6 +147,16 @@ def would_create_cycle(child: str, edge: str, parent: str) -> str:
 def frozen_link(edge: str, parent: str, child: str) -> str:
     """A job needs this link as it is."""
     return f"Cannot change frozen '{edge}' link from '{parent}' to '{child}'"
+
+
+def cannot_move_link(edge: str, child: str) -> str:
+    """A filter is to be put into or taken out of a link that somebody needs as it is."""
+    return f"Cannot change '{edge}' link to '{child}'"
+
+
+def cannot_freeze_link(edge: str, parent: str, child: str) -> str:
+    """Somebody else needs a link as it is already."""
+    return f"Cannot change '{edge}' link from '{parent}' to '{child}'"
 
 
 def implicit_child(edge: str, parent: str) -> str:

@@ -67,8 +67,7 @@ def block_commit(
         if backing_file is not None:
             say = wording.BACKING_FILE_WITH_ACTIVE
             raise QmpError(say if is_root else wording.BACKING_FILE_WITH_WRITER)
-        if not is_root:
-            common["device"] = top_found
+        common["device"] = top_found
         ActiveCommitJob(machine.jobs, machine.graph, name, **common).begin()
         return
     CommitJob(

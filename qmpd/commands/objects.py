@@ -71,7 +71,16 @@ def object_del(machine: Machine, id: str) -> None:  # noqa: A002 - the argument'
     """Remove a user-created object.
 
     Raises:
-        QmpError: there is none of that id.
+        QmpError: there is none of that id, or a node uses it.
     """
-    if machine.objects.pop(id, None) is None:
+    if id not in machine.objects:
         raise QmpError(f"object '{id}' not found")
+    if machine.objects[id] == "throttle-group":
+        _refuse_use(machine, id)
+    del machine.objects[id]
+
+
+def _refuse_use(machine: Machine, name: str) -> None:
+    for node in machine.graph.nodes.values():
+        if node.driver.object_in_use == name:
+            raise QmpError(f"object '{name}' is in use, can not be deleted")

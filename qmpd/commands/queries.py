@@ -227,22 +227,27 @@ def image_info(node: Node, names: Names) -> dict[str, Any]:
     }
     driver.describe(info)
     if "actual-size" not in info:
-        info["actual-size"] = _actual_size(node)
+        size = _actual_size(node)
+        if size is not None:
+            info["actual-size"] = size
     if driver.backing_file:
         info["backing-filename"] = driver.backing_file
-        file = node.child("file")
-        base = names.of(file).exact if file is not None else ""
-        info["full-backing-filename"] = combine(base, driver.backing_file)
+        info["full-backing-filename"] = combine(names.place(node), driver.backing_file)
         if driver.backing_format:
             info["backing-filename-format"] = driver.backing_format
     return info
 
 
-def _actual_size(node: Node) -> int:
+def _actual_size(node: Node) -> int | None:
+    if node.driver.hides_footprint:
+        return None
     total = 0
     for edge in node.children.values():
         if edge.role & (p.ROLE_DATA | p.ROLE_METADATA | p.ROLE_FILTERED):
             below: dict[str, Any] = {}
             edge.child.driver.describe(below)
-            total += below["actual-size"] if "actual-size" in below else _actual_size(edge.child)
+            size = below["actual-size"] if "actual-size" in below else _actual_size(edge.child)
+            if size is None:
+                return None
+            total += size
     return total

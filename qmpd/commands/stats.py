@@ -87,9 +87,9 @@ def _of_node(node: Node, *, with_backing: bool) -> dict[str, Any]:
 
 def _single(node: Node) -> dict[str, Any]:
     stats: dict[str, Any] = {"node-name": node.name, "stats": _counters(node, accounting=False)}
-    if node.driver.name == "file":
+    if node.driver.name in {"file", "host_device"}:
         stats["driver-specific"] = {
-            "driver": "file",
+            "driver": node.driver.name,
             "discard-nb-ok": 0,
             "discard-nb-failed": 0,
             "discard-bytes-ok": 0,

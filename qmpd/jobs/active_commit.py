@@ -7,16 +7,15 @@ as long as the work lasts; then the job holds its nodes still.
 from __future__ import annotations
 
 import errno
-from itertools import takewhile
 
 from qmpd.block import permissions as p
-from qmpd.block.chain import chain
+from qmpd.block.chain import next_in_chain, skip_filters
 from qmpd.block.drivers.filters import MirrorTop, insert_filter, remove_filter, replace_node
 from qmpd.block.refresh import refresh_loosely
 from qmpd.block.reopen import set_read_only
 from qmpd.errors import QmpError
-from qmpd.jobs import states
-from qmpd.jobs.blockjob import CHUNK, BlockJob, Copied, unallocated
+from qmpd.jobs import states, wording
+from qmpd.jobs.blockjob import CHUNK, BlockJob, Copied, intermediate, unallocated
 from qmpd.jobs.job import AFTERWARDS, WAIT, Sleep, Wait, Work
 from qmpd.jobs.mirroring import DirtyBitmap, DirtyRun, find_dirty, granularity
 
@@ -71,6 +70,8 @@ class ActiveCommitJob(BlockJob):
         Raises:
             QmpError: why not.
         """
+        if skip_filters(self.source) is skip_filters(self.base):
+            raise QmpError(wording.MIRROR_INTO_ITSELF)
         was_read_only = self.base.flags.read_only
         if was_read_only:
             set_read_only(self.graph, self.base, read_only=False)
@@ -116,12 +117,10 @@ class ActiveCommitJob(BlockJob):
             perm |= p.RESIZE
         shared = p.WRITE_UNCHANGED | p.CONSISTENT_READ | p.WRITE
         self._target = self.backend(base, perm, shared)
-        between = takewhile(lambda node: node is not base, chain(source.backing))
-        quiet = p.WRITE | p.WRITE_UNCHANGED
         self.add_nodes(
             ("source", source, 0, p.ALL & ~p.RESIZE),
             ("target", base, 0, p.ALL),
-            *(("intermediate node", node, 0, quiet) for node in between),
+            *intermediate(next_in_chain(source), base),
         )
         if self.filter is not None:
             self.freeze(self.filter, base)

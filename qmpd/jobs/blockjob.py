@@ -6,8 +6,9 @@ import errno
 import os
 from time import monotonic_ns
 
+from qmpd.block import permissions as p
 from qmpd.block import wording as block_wording
-from qmpd.block.chain import allocated_above, chain, next_in_chain
+from qmpd.block.chain import allocated_above, chain, freeze, skip_filters
 from qmpd.block.driver import DATA, ZERO
 from qmpd.block.node import Blocker, User
 from qmpd.block.refresh import refresh
@@ -135,14 +136,12 @@ class BlockJob(Job):
         self.graph.collect(edge.child for edge in edges)
 
     def freeze(self, top: Node, base: Node) -> None:
-        """Keep every link from ``top`` down to ``base`` as it is."""
-        for node in chain(top):
-            if node is base:
-                break
-            below = next_in_chain(node)
-            edge = next(edge for edge in node.children.values() if edge.child is below)
-            edge.frozen += 1
-            self._frozen.append(edge)
+        """Keep every link from ``top`` down to ``base`` as it is.
+
+        Raises:
+            QmpError: somebody else keeps one already.
+        """
+        self._frozen += freeze(top, base)
 
     def unfreeze(self) -> None:
         """Let the links go."""
@@ -180,6 +179,23 @@ class BlockJob(Job):
             if self.io_status == "ok":
                 self.io_status = "nospace" if code in _NO_SPACE else "failed"
         return action
+
+
+def intermediate(top: Node | None, base: Node) -> list[tuple[str, Node, int, int]]:
+    """What a job that drops the layers from ``top`` to above ``base`` asks of each.
+
+    Nobody may need consistent reads of them, except of filters that show nothing but the base.
+    """
+    found = []
+    shared = p.WRITE | p.WRITE_UNCHANGED
+    bottom = skip_filters(base)
+    for node in chain(top):
+        if node is base:
+            break
+        if skip_filters(node) is bottom:
+            shared |= p.CONSISTENT_READ
+        found.append(("intermediate node", node, 0, shared))
+    return found
 
 
 class ReadError(OSError):
@@ -265,7 +281,7 @@ def copy_step(top: Node, base: Node, offset: int, limit: int, *, in_steps: bool 
 
 
 def _read(layer: Node, extent: Extent, offset: int, size: int) -> bytes:
-    if extent.kind == ZERO:
+    if extent.kind == ZERO and not layer.driver.is_filter:
         return bytes(size)
     try:
         return layer.driver.read_own(offset, size)

@@ -8,10 +8,9 @@ header that cannot be written fails the job instead of the process.
 from __future__ import annotations
 
 import errno
-from itertools import takewhile
 
 from qmpd.block import permissions as p
-from qmpd.block.chain import chain
+from qmpd.block.chain import skip_filters
 from qmpd.block.driver import warn
 from qmpd.block.drivers.filters import CommitTop, insert_filter, remove_filter, replace_node
 from qmpd.block.filename import filename
@@ -26,6 +25,7 @@ from qmpd.jobs.blockjob import (
     as_errno,
     copy_step,
     copy_steps,
+    intermediate,
     unallocated,
 )
 from qmpd.jobs.job import Sleep, Work
@@ -78,7 +78,7 @@ class CommitJob(BlockJob):
         Raises:
             QmpError: why not; a job that existed already goes to ``null`` first.
         """
-        if self.top is self.base:
+        if skip_filters(self.top) is skip_filters(self.base):
             raise QmpError(wording.SAME_FILES)
         self.manager.create(self)
         try:
@@ -96,12 +96,7 @@ class CommitJob(BlockJob):
         self.filter = insert_filter(
             self.graph, CommitTop(self.graph), self.top, self.filter_name, read_only=True
         )
-        between = takewhile(lambda node: node is not self.base, chain(self.top))
-        quiet = p.WRITE | p.WRITE_UNCHANGED
-        self.add_nodes(
-            *(("intermediate node", node, 0, quiet) for node in between),
-            ("base", self.base, 0, p.ALL),
-        )
+        self.add_nodes(*intermediate(self.top, self.base), ("base", self.base, 0, p.ALL))
         self.freeze(self.filter, self.base)
         perm = p.CONSISTENT_READ | p.WRITE
         if self.base.driver.length() < self.top.driver.length():
@@ -140,7 +135,9 @@ class CommitJob(BlockJob):
             left = self.total - offset
             small = careful or self._small_steps
             left = min(left, CHUNK) if small else left
-            hole = unallocated(self.top, self.base, offset, left, in_steps=small)
+            hole = 0  # where looking may fail, only the worker looks
+            if not self.graph.is_fickle:
+                hole = unallocated(self.top, self.base, offset, left, in_steps=small)
             if hole:
                 offset += hole
                 self.current = offset
@@ -168,7 +165,7 @@ class CommitJob(BlockJob):
     @property
     def _small_steps(self) -> bool:
         """Whether somebody can see the steps, which are then those of the original."""
-        return bool(self.rate.speed) or self.manager.stepwise
+        return bool(self.rate.speed) or self.manager.stepwise or self.graph.is_fickle
 
     def _copy(self, offset: int, left: int, *, in_steps: bool) -> Callable[[], Copied]:
         if in_steps:

@@ -171,7 +171,7 @@ class DirtyRun:
         """Ranges that nobody has looked at; the first one is the next."""
         self._data: list[_Piece] = []
         """Pieces of data that are about to be copied."""
-        self._careful = False
+        self._careful = source.driver.graph.is_fickle
 
     @property
     def unfinished(self) -> bool:

@@ -170,7 +170,7 @@ class StreamJob(BlockJob):
     @property
     def _small_steps(self) -> bool:
         """Whether somebody can see the steps, which are then those of the original."""
-        return bool(self.rate.speed) or self.manager.stepwise
+        return bool(self.rate.speed) or self.manager.stepwise or self.graph.is_fickle
 
     # --- end ---------------------------------------------------------------------------
 

@@ -18,6 +18,9 @@ class FdFile:
         data = os.pread(self._fd, length, offset)
         return data + bytes(length - len(data))
 
+    def event(self, name: str) -> None:
+        """Nobody listens."""
+
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of ``data``."""
         done = 0

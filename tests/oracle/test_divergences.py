@@ -326,7 +326,6 @@ def test_drivers_that_were_not_built(server):
     [
         ("fat:dir", "raw", "Unknown protocol 'fat'"),
         ("nbd://localhost:1/x", "qcow2", "Unknown protocol 'nbd'"),
-        ("host_device:/dev/null", "raw", "Unknown protocol 'host_device'"),
         ("img", "vmdk", "Unknown driver 'vmdk'"),
         ("/dev/null", "raw", "'file' driver requires '/dev/null' to be a regular file"),
     ],
@@ -337,6 +336,73 @@ def test_names_in_headers_of_drivers_that_were_not_built(server, text, fmt, comp
     assert server.refusal("blockdev-add", driver="qcow2", node_name="q", file=FILE) == (
         f"Could not open backing file: {complaint}"
     )
+
+
+@pytest.mark.only_qmpd("the original waits as the limit says, for hours here")
+def test_nothing_is_throttled(server):
+    chain(server.dir, "c0", "c1", writes={"c1": ["write -q -P 7 0 1M"]})
+    limits = {"bps-total": 100}
+    server.execute("object-add", **{"qom-type": "throttle-group", "id": "t", "limits": limits})
+    file = {"driver": "throttle", "throttle-group": "t", "file": {**FILE, "filename": "c1"}}
+    below = {"driver": "qcow2", "node-name": "f0", "file": {"driver": "file", "filename": "c0"}}
+    server.execute("blockdev-add", driver="qcow2", node_name="f1", file=file, backing=below)
+    server.execute("block-commit", job_id="j", device="f1")
+    server.wait_job("j", "ready")
+
+
+@pytest.mark.only_qmpd("the original never answers again")
+def test_bottom_that_is_not_below(server):
+    image(server.dir, "c0")
+    server.execute("blockdev-add", driver="null-co", node_name="n")
+    asked = {"driver": "copy-on-read", "node-name": "x", "bottom": "n"}
+    assert server.refusal("blockdev-add", **asked, file={"driver": "qcow2", "file": FILE}) == (
+        "Bottom node 'n' not found"
+    )
+
+
+@pytest.mark.only_qmpd("the original aborts where nothing is allocated in the whole chain")
+def test_bottom_that_is_the_child_itself(start_server):
+    chain(start_server.dir, "c0", "c1")
+    server = start_server(program=Program.SYSTEM)
+    below = {"driver": "qcow2", "node-name": "q", "file": {**FILE, "filename": "c1"}}
+    server.execute("blockdev-add", driver="copy-on-read", node_name="x", bottom="q", file=below)
+    line = 'qemu-io x "read -q 0 1M"'
+    assert server.execute("human-monitor-command", command_line=line) == ""
+
+
+@pytest.mark.only_qmpd("the original reads it")
+def test_rules_in_a_configuration_file(server):
+    (server.dir / "rules").write_text('[inject-error]\nevent = "read_aio"\n')
+    (server.dir / "comment").write_text("# nothing\n\n")
+    asked = {"driver": "blkdebug", "node-name": "x", "image": {"driver": "null-co"}}
+    assert server.refusal("blockdev-add", **asked, config="rules") == (
+        "qmpd reads no rules from a blkdebug configuration file; use inject-error"
+    )
+    server.execute("blockdev-add", **asked, config="comment")
+
+
+@pytest.mark.only_qmpd("the original announces it")
+def test_events_that_never_come(start_server):
+    image(start_server.dir, "c0")
+    server = start_server(program=Program.SYSTEM)
+    rules = [{"event": "refblock_alloc_hookup"}]
+    file = {"driver": "blkdebug", "image": FILE, "inject-error": rules, "max-transfer": 512}
+    server.execute("blockdev-add", driver="qcow2", node_name="x", file=file)
+    line = 'qemu-io x "write -q 0 1M"'
+    assert server.execute("human-monitor-command", command_line=line) == ""
+    server.execute("blockdev-del", node_name="x")
+    qemu_img(server.dir, "check", "c0")
+
+
+@pytest.mark.only_qmpd("the original compresses with zstd too")
+def test_nothing_is_compressed_with_zstd(start_server):
+    image(start_server.dir, "c0", options={"compression_type": "zstd"})
+    server = start_server(program=Program.SYSTEM)
+    below = {"driver": "qcow2", "file": FILE}
+    server.execute("blockdev-add", driver="compress", node_name="x", file=below)
+    server.execute("human-monitor-command", command_line='qemu-io x "write -q 0 64k"')
+    server.execute("blockdev-del", node_name="x")
+    assert not qemu_img(server.dir, "map", "--output=json", "c0").count('"compressed": true')
 
 
 @pytest.mark.only_qmpd("there is only the plain protocol, and only on local sockets")

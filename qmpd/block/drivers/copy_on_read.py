@@ -7,14 +7,17 @@ import os
 
 from qmpd.block import permissions as p
 from qmpd.block import wording
-from qmpd.block.chain import read
-from qmpd.block.driver import UNALLOCATED, Driver, Extent
+from qmpd.block.chain import allocated_above, contains, freeze, next_in_chain, read, skip_filters
+from qmpd.block.driver import UNALLOCATED
+from qmpd.block.passing import PassingDriver
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from qmpd.block.driver import Driver
+    from qmpd.block.graph import Graph
     from qmpd.block.node import Edge, Node
     from qmpd.block.options import Flags
 
@@ -22,25 +25,58 @@ _LONGEST = 16 << 20
 """The most that is read and written at once."""
 
 
-class CopyOnRead(Driver):
-    """A filter that lets its child read and keep what a backing file holds."""
+class CopyOnRead(PassingDriver):
+    """A filter that lets its child read and keep what a backing file holds.
+
+    With ``bottom`` only what that layer and those above it hold; the links down to it cannot
+    be changed meanwhile.
+    """
 
     name = "copy-on-read"
-    is_filter = True
     reopens = False
-    child_names = frozenset(("file",))
-    open_children = ("file",)
+    intercepts = True
 
-    def _below(self) -> Driver:
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self._bottom: Node | None = None
+        self._frozen: list[Edge] = []
+
+    def open(self, options: dict[str, Any]) -> None:
+        """Find the bottom, and keep the chain down to it as it is.
+
+        Raises:
+            QmpError: there is no such node, it is a filter or it is not below.
+        """
+        name = options.get("bottom")
+        if name is None:
+            return
+        bottom = self.graph.nodes.get(name)
+        if bottom is None:
+            raise QmpError(wording.no_bottom(name))
+        if bottom.driver.is_filter:
+            raise QmpError(wording.bottom_is_filter(name))
+        if not contains(self.node, bottom):  # the original never ends then
+            raise QmpError(wording.no_bottom(name))
+        if bottom is not skip_filters(self.node):  # else it stops nothing (observed on QEMU 7.2)
+            self._bottom = bottom
+        self._frozen = freeze(self.node, bottom)
+
+    def close(self) -> None:
+        """Let the chain go."""
+        for edge in self._frozen:
+            edge.frozen -= 1
+
+    @property
+    def below(self) -> Driver:
+        """The driver of the filtered node.
+
+        Raises:
+            OSError: its job has dropped it and keeps it only until it is dismissed.
+        """
         filtered = self.node.filtered
-        if filtered is None:  # its job has dropped it and keeps it only until it is dismissed
+        if filtered is None:
             raise OSError(errno.ENOMEDIUM, os.strerror(errno.ENOMEDIUM))
         return filtered.driver
-
-    def edge_permissions(self, edge: Edge, perm: int, shared: int, flags: Flags) -> tuple[int, int]:
-        """What is asked of a filter, and to write what is there anyway."""
-        del edge
-        return perm | (0 if flags.read_only else p.WRITE_UNCHANGED), shared
 
     def length(self) -> int:
         """The size of the node below.
@@ -50,31 +86,36 @@ class CopyOnRead(Driver):
         """
         if self.node.filtered is None:
             raise QmpError(wording.NO_LENGTH)
-        return self._below().length()
+        return self.below.length()
+
+    def edge_permissions(self, edge: Edge, perm: int, shared: int, flags: Flags) -> tuple[int, int]:
+        """What is asked of a filter, and to write what is there anyway."""
+        perm, shared = super().edge_permissions(edge, perm, shared, flags)
+        return perm | p.WRITE_UNCHANGED, shared
 
     def pread(self, offset: int, length: int) -> bytes:
         """Read below, and keep there what came from further down."""
-        below = self._below().node
-        copy_range(below, offset, min(length, below.driver.length() - offset))
-        return read(below, offset, length)
+        self.disturb("read", offset, length)
+        position, end = offset, min(offset + length, self.length())
+        while position < end:
+            size, copying = self._stretch(position, end - position)
+            if copying:
+                copy_range(self.below.node, position, size)
+            position += size
+        return self.below.pread(offset, length)
 
-    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
-        """Write below."""
-        self.note_written(offset + len(data))
-        self._below().pwrite(offset, data)
-
-    def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
-        """Make zeros below."""
-        self._below().write_zeroes(offset, length, unmap=unmap)
-
-    def describe(self, info: dict[str, Any]) -> None:
-        """What the node below says."""
-        self.describe_through(self._below(), info)
-
-    def extent(self, offset: int, length: int) -> Extent:
-        """Nothing is held here."""
-        del offset
-        return Extent(UNALLOCATED, length)
+    def _stretch(self, offset: int, length: int) -> tuple[int, bool]:
+        """How much is alike from ``offset`` on, and whether it is to be copied."""
+        below = self.below
+        found = below.extent(offset, below.run_length(offset, length))
+        if found.kind != UNALLOCATED or self._bottom is None:
+            return found.length, found.kind == UNALLOCATED
+        lower = next_in_chain(skip_filters(below.node))
+        if lower is None:
+            return found.length, False
+        above = next_in_chain(self._bottom)
+        layer, _, size = allocated_above(lower, above, offset, found.length)
+        return size, layer is not None
 
 
 def copy_range(node: Node, offset: int, length: int) -> None:

@@ -45,6 +45,7 @@ class FileDriver(Driver):
 
     name = "file"
     is_protocol = True
+    is_leaf = True
     has_footprint = True
     mutable_options = frozenset(("x-check-cache-dropped",))
     strong_options = ("filename",)
@@ -78,7 +79,7 @@ class FileDriver(Driver):
         flags = self.node.flags
         self._locking = options.get("locking", "auto") != "off"
         if options.get("pr-manager") is not None:
-            known = options["pr-manager"] in self.graph.secrets
+            known = options["pr-manager"] in self.graph.objects
             complaint = wording.not_a_pr_manager if known else wording.no_pr_manager
             raise QmpError(complaint(options["pr-manager"]))
         if self.graph.static_auto_read_only and flags.auto_read_only:
@@ -90,13 +91,16 @@ class FileDriver(Driver):
             if options.get("aio") == "native" and not flags.direct:
                 raise QmpError(wording.AIO_NATIVE_NEEDS_DIRECT)
             found = os.fstat(self.fd)
-            if not stat.S_ISREG(found.st_mode):
-                raise QmpError(wording.not_regular(self.name, self.path))
-            self._length = (found.st_size + 511) & ~511
+            self._refuse_other_kinds(found.st_mode)
+            self._length = (self.size() + 511) & ~511
         except QmpError:
             os.close(self.fd)
             self.fd = -1
             raise
+
+    def _refuse_other_kinds(self, mode: int) -> None:
+        if not stat.S_ISREG(mode):
+            raise QmpError(wording.not_regular(self.name, self.path))
 
     def _open_for_ever(self) -> int:
         """Decide once and for all how the file is open, as QEMU 3.1 did."""
@@ -337,6 +341,34 @@ class FileDriver(Driver):
     def access_mode(self) -> str:
         """``r`` or ``rw``: how the descriptor is open now."""
         return "r" if self._mode & os.O_ACCMODE == os.O_RDONLY else "rw"
+
+
+class HostDeviceDriver(FileDriver):
+    """A device of the host: of a fixed size, and with data everywhere."""
+
+    name = "host_device"
+
+    @classmethod
+    def parse_filename(cls, name: str) -> dict[str, Any]:
+        """The prefix is not part of the path."""
+        return {"filename": name.removeprefix("host_device:")}
+
+    def _refuse_other_kinds(self, mode: int) -> None:
+        if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
+            raise QmpError(wording.not_a_device(self.name, self.path))
+
+    def size(self) -> int:
+        """Where the device ends; what has no end has no size."""
+        return os.lseek(self.fd, 0, os.SEEK_END)
+
+    def extent(self, offset: int, length: int) -> Extent:
+        """Data: a device does not tell of holes."""
+        return Extent(DATA, length, self.fd if self.offloads else -1, offset)
+
+    @property
+    def resizable(self) -> bool:
+        """A device is as it is."""
+        return False
 
 
 def _nothing() -> None:

@@ -4,56 +4,30 @@ from __future__ import annotations
 
 from qmpd.block import options as opt
 from qmpd.block import permissions as p
-from qmpd.block.driver import UNALLOCATED, Driver, Extent
+from qmpd.block import wording
+from qmpd.block.driver import UNALLOCATED, Extent
 from qmpd.block.node import Node
+from qmpd.block.passing import PassingDriver
 from qmpd.block.refresh import refresh
 from qmpd.block.transaction import Transaction
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from qmpd.block.driver import Driver
     from qmpd.block.graph import Graph
     from qmpd.block.node import Edge
     from qmpd.block.options import Flags
 
 
-class JobFilter(Driver):
-    """Sees everything as the filtered node below does; cannot be opened by a user."""
+class JobFilter(PassingDriver):
+    """A filter that cannot be opened by a user."""
 
-    is_filter = True
     borrows_name = True
     reopens = False
-
-    def _below(self) -> Driver:
-        return self.node.children["backing"].child.driver
-
-    def length(self) -> int:
-        """The size of the node below."""
-        return self._below().length()
-
-    def pread(self, offset: int, length: int) -> bytes:
-        """Read below."""
-        return self._below().pread(offset, length)
-
-    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
-        """Write below."""
-        self.note_written(offset + len(data))
-        self._below().pwrite(offset, data)
-
-    def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
-        """Make zeros below."""
-        self.note_written(offset + length)
-        self._below().write_zeroes(offset, length, unmap=unmap)
-
-    def flush(self) -> None:
-        """Flush below."""
-        self._below().flush()
-
-    def describe(self, info: dict[str, Any]) -> None:
-        """What the node below says."""
-        self.describe_through(self._below(), info)
+    below_name = "backing"
+    child_names = frozenset()
+    open_children = ()
 
     def extent(self, offset: int, length: int) -> Extent:
         """Nothing is held here."""
@@ -104,7 +78,7 @@ def insert_filter(
         moving = [edge for edge in above.parents if edge.parent.kind != "block-job"]
         graph.attach(tx, node, above, "backing", p.ROLE_FILTERED | p.ROLE_PRIMARY)
         for edge in reversed(moving):
-            graph.retarget(tx, edge, node)
+            _move(graph, tx, edge, node)
         refresh(tx)
     return node
 
@@ -142,6 +116,12 @@ def _new_node(graph: Graph, driver: Driver, name: str | None, *, read_only: bool
     return node
 
 
+def _move(graph: Graph, tx: Transaction, edge: Edge, child: Node) -> None:
+    if edge.frozen:
+        raise QmpError(wording.cannot_move_link(edge.name, edge.child.name))
+    graph.retarget(tx, edge, child)
+
+
 def replace_node(graph: Graph, old: Node, new: Node, *, keep: Node | None = None) -> None:
     """Let all parents of ``old`` use ``new`` instead, except jobs and ``keep``.
 
@@ -151,7 +131,7 @@ def replace_node(graph: Graph, old: Node, new: Node, *, keep: Node | None = None
     with Transaction() as tx:
         for edge in reversed(old.parents):
             if edge.parent.kind != "block-job" and edge.parent is not keep:
-                graph.retarget(tx, edge, new)
+                _move(graph, tx, edge, new)
         refresh(tx)
 
 

@@ -27,6 +27,7 @@ class NullCo(Driver):
 
     name = "null-co"
     is_protocol = True
+    is_leaf = True
     strong_options = ("size", "read-zeroes")
 
     @classmethod

@@ -101,6 +101,7 @@ class RawDriver(Driver):
             if not length and offset > self._size:  # nothing to pad: the window is asked
                 raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
             inside = max(min(length, self._size - offset), 0)
+        self._file.driver.debug_event("read_aio")
         data = self._file.driver.pread(offset + self._offset, inside) if inside else b""
         return data if inside == length else data + bytes(length - inside)
 
@@ -109,6 +110,7 @@ class RawDriver(Driver):
         self.disturb("write", offset, len(data))
         self._check_room(offset + len(data))
         self.note_written(offset + len(data))
+        self._file.driver.debug_event("write_aio")
         self._file.driver.pwrite(offset + self._offset, data)
 
     def _check_room(self, end: int) -> None:

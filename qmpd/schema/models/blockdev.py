@@ -4,17 +4,23 @@ from typing import ClassVar
 
 from qmpd.schema.models import drivers
 from qmpd.schema.models.common import BlockdevDetectZeroesOptions
+from qmpd.schema.models.debug import BlockdevOptionsBlkdebug
 from qmpd.schema.models.kinds import Choice, Command, FlatUnion, Opt, Struct
 
 
 class BlockdevDriver(Choice):
     """Drivers that a node can have."""
 
+    BLKDEBUG = "blkdebug"
+    COMPRESS = "compress"
+    COPY_ON_READ = "copy-on-read"
     FILE = "file"
+    HOST_DEVICE = "host_device"
     NULL_AIO = "null-aio"
     NULL_CO = "null-co"
     QCOW2 = "qcow2"
     RAW = "raw"
+    THROTTLE = "throttle"
 
 
 class BlockdevDiscardOptions(Choice):
@@ -38,11 +44,16 @@ class BlockdevOptions(FlatUnion):
 
     tag: ClassVar[str] = "driver"
     variants: ClassVar[dict[str, type[Struct]]] = {
+        "blkdebug": BlockdevOptionsBlkdebug,
+        "compress": drivers.BlockdevOptionsGenericFormat,
+        "copy-on-read": drivers.BlockdevOptionsCor,
         "file": drivers.BlockdevOptionsFile,
+        "host_device": drivers.BlockdevOptionsFile,
         "null-aio": drivers.BlockdevOptionsNull,
         "null-co": drivers.BlockdevOptionsNull,
         "qcow2": drivers.BlockdevOptionsQcow2,
         "raw": drivers.BlockdevOptionsRaw,
+        "throttle": drivers.BlockdevOptionsThrottle,
     }
 
     driver: BlockdevDriver

@@ -27,6 +27,15 @@ class BlockDeviceIoStatus(Choice):
     NOSPACE = "nospace"
 
 
+class BlockPermission(Choice):
+    """Permissions."""
+
+    CONSISTENT_READ = "consistent-read"
+    WRITE = "write"
+    WRITE_UNCHANGED = "write-unchanged"
+    RESIZE = "resize"
+
+
 class JobType(Choice):
     """Kinds of background jobs."""
 

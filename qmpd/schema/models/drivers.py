@@ -180,3 +180,19 @@ class BlockdevOptionsQcow2(BlockdevOptionsGenericCOWFormat):
     """How to decrypt the image."""
     data_file: Opt[BlockdevRef] = None
     """The node of the external data file."""
+
+
+class BlockdevOptionsThrottle(Struct):
+    """A filter that belongs to a group with limits."""
+
+    throttle_group: str
+    """The group: an object of the type throttle-group."""
+    file: BlockdevRef
+    """The node below."""
+
+
+class BlockdevOptionsCor(BlockdevOptionsGenericFormat):
+    """A filter that copies what is read from backing files into the node below."""
+
+    bottom: Opt[str] = None
+    """The last layer that is copied from; what lies below it is only read."""

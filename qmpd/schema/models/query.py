@@ -2,7 +2,11 @@
 
 from pydantic import Field
 
-from qmpd.schema.models.common import BlockdevDetectZeroesOptions, BlockDeviceIoStatus
+from qmpd.schema.models.common import (
+    BlockdevDetectZeroesOptions,
+    BlockDeviceIoStatus,
+    BlockPermission,
+)
 from qmpd.schema.models.image import ImageInfo
 from qmpd.schema.models.kinds import (
     UNSTABLE,
@@ -162,15 +166,6 @@ class XDbgBlockGraphNode(Struct):
     """Its kind."""
     name: str
     """Its name."""
-
-
-class BlockPermission(Choice):
-    """Permissions."""
-
-    CONSISTENT_READ = "consistent-read"
-    WRITE = "write"
-    WRITE_UNCHANGED = "write-unchanged"
-    RESIZE = "resize"
 
 
 class XDbgBlockGraphEdge(Struct):

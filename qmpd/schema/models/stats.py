@@ -132,7 +132,10 @@ class BlockStatsSpecific(FlatUnion):
     """Counters that only one driver has."""
 
     tag: ClassVar[str] = "driver"
-    variants: ClassVar[dict[str, type[Struct]]] = {"file": BlockStatsSpecificFile}
+    variants: ClassVar[dict[str, type[Struct]]] = {
+        "file": BlockStatsSpecificFile,
+        "host_device": BlockStatsSpecificFile,
+    }
 
     driver: BlockdevDriver
     """The driver."""

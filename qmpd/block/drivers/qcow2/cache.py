@@ -21,7 +21,7 @@ _MIN_TABLES = 8
 class TableCache:
     """Tables of one cluster each, by file offset; the least recently used leave first.
 
-    ``capacity`` is bytes of memory. An array that ``get`` returned is valid until the next
+    ``capacity`` is bytes of memory, ``events`` what is told before a table is read or written. An array that ``get`` returned is valid until the next
     call of ``get`` or ``add``; whoever changes it calls ``mark_dirty`` before that.
     """
 
@@ -32,8 +32,10 @@ class TableCache:
         "_encode",
         "_file",
         "_limit",
+        "_load_event",
         "_table_bytes",
         "_tables",
+        "_update_event",
         "needs_data_flush",
     )
 
@@ -46,8 +48,10 @@ class TableCache:
         *,
         capacity: int,
         memory_per_table: int,
+        events: tuple[str, str],
     ) -> None:
         self._file = file
+        self._load_event, self._update_event = events
         self._table_bytes = table_bytes
         self._decode = decode
         self._encode = encode
@@ -61,6 +65,7 @@ class TableCache:
         """The table at ``offset``, read if need be."""
         table = self._tables.pop(offset, None)
         if table is None:
+            self._file.event(self._load_event)
             table = self._decode(self._file.pread(offset, self._table_bytes))
             self._make_room()
         self._tables[offset] = table
@@ -139,5 +144,6 @@ class TableCache:
             del self._tables[offset]
 
     def _write(self, offset: int) -> None:
+        self._file.event(self._update_event)
         self._file.pwrite(offset, self._encode(self._tables[offset]))
         self._dirty.discard(offset)

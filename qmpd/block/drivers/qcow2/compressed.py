@@ -19,6 +19,15 @@ def decompressor(compression_type: int) -> Callable[[bytes, int], bytes]:
     return _inflate if compression_type == ZLIB else _unpack
 
 
+def deflate(cluster: bytes) -> bytes | None:
+    """The cluster compressed as QEMU does it; None if that makes it no shorter."""
+    import zlib
+
+    packer = zlib.compressobj(-1, zlib.DEFLATED, _WINDOW_BITS, 9)
+    packed = packer.compress(cluster) + packer.flush()
+    return packed if len(packed) < len(cluster) else None
+
+
 def _whole(data: bytes, size: int) -> bytes:
     if len(data) != size:
         raise OSError(EIO, "Input/output error")

@@ -8,6 +8,7 @@ from qmpd.block import wording
 from qmpd.block.driver import DATA, UNALLOCATED, ZERO, Driver, Extent, WriteTargets, strerror, warn
 from qmpd.block.drivers.qcow2 import cacheopts, types
 from qmpd.block.drivers.qcow2 import wording as qcow2_wording
+from qmpd.block.drivers.qcow2.compressed import deflate
 from qmpd.block.drivers.qcow2.image import Image
 from qmpd.block.drivers.qcow2.parsing import Encryption
 from qmpd.block.filename import Names
@@ -49,6 +50,9 @@ class _ChildFile:
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         self.driver.pwrite(offset, data)
 
+    def event(self, name: str) -> None:
+        self.driver.debug_event(name)
+
     def size(self) -> int:
         return self.driver.size()
 
@@ -71,6 +75,7 @@ class Qcow2Driver(Driver):
     name = "qcow2"
     is_format = True
     supports_backing = True
+    compresses = True
     child_names = frozenset(("file", "backing", "data-file"))
     open_children = ("file",)
     mutable_options = frozenset(
@@ -116,7 +121,7 @@ class Qcow2Driver(Driver):
                 encryption=Encryption(
                     options.get("encrypt.format"),
                     options.get("encrypt.key-secret"),
-                    secrets=self.graph.secrets,
+                    secrets=self.graph.objects,
                     no_aes=self.graph.no_aes,
                 ),
                 check=lambda header: cacheopts.check(options, header.cluster_size, header.size),
@@ -226,6 +231,21 @@ class Qcow2Driver(Driver):
         self.note_written(offset + len(data))
         self.image.write(offset, data, self.pread)
 
+    def pwrite_compressed(self, offset: int, data: bytes | memoryview) -> None:
+        """Write whole clusters, each compressed if that makes it shorter."""
+        size = self.image.cluster_size
+        for start in range(0, len(data), size):
+            cluster = bytes(data[start : start + size])
+            packed = None
+            if self.image.compression_type == "zlib":
+                packed = deflate(cluster.ljust(size, b"\0"))
+            if packed is None:
+                self.pwrite(offset + start, cluster)
+                continue
+            self.disturb("write", offset + start, len(cluster))
+            self.note_written(offset + start + len(cluster))
+            self.image.write_compressed(offset + start, packed)
+
     @property
     def frees_zeroes(self) -> bool:
         """Version 3 has clusters of zeros."""
@@ -241,6 +261,7 @@ class Qcow2Driver(Driver):
         """Write metadata back in the safe order and wait for the disk."""
         if not self.node.flags.read_only:
             self.disturb("flush")
+            self._file.debug_event("flush_to_os")
             self.image.flush()
 
     @property

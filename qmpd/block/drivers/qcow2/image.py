@@ -53,6 +53,13 @@ def _read_table(file: ByteFile, offset: int, size: int, what: str) -> array[int]
         raise QmpError(wording.failed(what, str(error.strerror))) from None
 
 
+def _read_head(file: ByteFile) -> bytes:
+    try:
+        return file.pread(0, HEAD_SIZE)
+    except OSError as error:
+        raise QmpError(wording.failed(wording.HEADER_UNREADABLE, str(error.strerror))) from None
+
+
 class Image(ReadableImage):
     """The format logic of one qcow2 image. Offsets and lengths are bytes.
 
@@ -99,7 +106,7 @@ class Image(ReadableImage):
         looks at the other options when the header is known. Opened
         writable, a dirty image is repaired and unknown autoclear bits are cleared.
         """
-        head = file.pread(0, HEAD_SIZE)
+        head = _read_head(file)
         header = parse(file, head, writable=writable)
         l1 = _read_table(file, header.l1_offset, header.l1_entries * 8, wording.L1_UNREADABLE)
         if check is not None:
@@ -183,11 +190,21 @@ class Image(ReadableImage):
         try:
             for segment in segments:
                 start = segment.guest_offset - offset
+                self._file.event("write_aio")
                 self._file.pwrite(segment.host_offset, view[start : start + segment.length])
         except OSError:
             self.abort_write(segments)
             raise
         self.commit_write(segments)
+
+    def write_compressed(self, offset: int, packed: bytes) -> None:
+        """Let the whole cluster at guest byte ``offset`` be ``packed``; raises ``OSError``."""
+        self._check_alive()
+        self._cached_cluster = None
+        try:
+            self._writer.put_compressed(offset, packed)
+        except ImageCorruptError as error:
+            raise self._corrupted(error) from None
 
     def prepare_write(self, offset: int, length: int, cow_read: CowRead) -> list[WriteSegment]:
         """Allocate for a write and say where in the file its bytes belong; links nothing.
@@ -284,6 +301,7 @@ class Image(ReadableImage):
         self._mapping.cache.write_back()
         if not self.dirty:
             self._write_back_refcounts()
+        self._file.event("flush_to_disk")
         self._file.flush()
 
     def _before_link(self) -> bool:

@@ -61,6 +61,7 @@ class Mapping:
             encode_table,
             capacity=_CACHE_BYTES,
             memory_per_table=header.cluster_size,
+            events=("l2_load", "l2_update"),
         )
 
     def l2_offset(self, l1_index: int) -> int:
@@ -72,6 +73,7 @@ class Mapping:
 
     def set_l1(self, l1_index: int, entry: int) -> None:
         """Write one L1 entry to the disk at once; whatever it needs is stable there."""
+        self._file.event("l1_update")
         self._file.pwrite(self._header.l1_offset + l1_index * 8, struct.pack(">Q", entry))
         self._file.flush()
         if self._l2_tables is not None:

@@ -60,6 +60,7 @@ class ReadableImage(Facts):
         while position < end:
             extent = self.map(position, end - position)
             if extent.kind == DATA and extent.host_offset is not None:
+                self._file.event("read_aio")
                 parts.append(self._file.pread(extent.host_offset, extent.length))
             elif extent.kind == COMPRESSED:
                 parts.append(self._read_compressed(position, extent.length))
@@ -84,6 +85,7 @@ class ReadableImage(Facts):
     def _inflated(self, offset: int, length: int) -> bytes:
         key = (offset, length)
         if self._cached_cluster is None or self._cached_cluster[0] != key:
+            self._file.event("read_compressed")
             packed = self._file.pread(offset, length)
             self._cached_cluster = (key, self._decompress(packed, self.cluster_size))
         return self._cached_cluster[1]

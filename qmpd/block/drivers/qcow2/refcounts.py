@@ -41,6 +41,7 @@ class Refcounts:
         "_blocks",
         "_codec",
         "_file",
+        "_free_byte",
         "_freed",
         "_header",
         "_l2_cache",
@@ -73,10 +74,12 @@ class Refcounts:
             self._codec.encode,
             capacity=_CACHE_BYTES,
             memory_per_table=self._codec.memory,
+            events=("refblock_load", "refblock_update_part"),
         )
         self._load_table = load_table
         self._table: array[int] | None = None
         self.free_index = 0
+        self._free_byte = 0
         # Called with offset and length of every new table; raises if metadata is there already.
         self.guard: Callable[[int, int], None] = lambda _offset, _length: None
         self._blocks: set[int] | None = None
@@ -191,6 +194,7 @@ class Refcounts:
 
     def allocate(self, count: int) -> int:
         """Take ``count`` clusters in a row; returns their file offset."""
+        self._file.event("cluster_alloc")
         while True:
             index = self._search(count)
             try:
@@ -210,11 +214,35 @@ class Refcounts:
                 continue
             return free
 
+    def allocate_bytes(self, size: int) -> int:
+        """Take ``size`` bytes for a compressed cluster, behind the last one if there is room."""
+        self._file.event("cluster_alloc_bytes")
+        bits = self.cluster_bits
+        offset = self._free_byte
+        if offset and self.get(offset >> bits) == self._codec.maximum:
+            offset = 0
+        while True:
+            if not offset or -offset % (1 << bits) < size:
+                new = self._search(1) << bits
+                if new == 0:
+                    raise ImageCorruptError(wording.COMPRESSED_AT_ZERO, fatal=True, offset=0)
+                if not offset or offset + -offset % (1 << bits) != new:
+                    offset = new
+            try:
+                self._increase(offset >> bits, ((offset + size - 1) >> bits) + 1 - (offset >> bits))
+            except _TryAgain:
+                continue
+            break
+        end = offset + size
+        self._free_byte = end if end % (1 << bits) else 0
+        return offset
+
     def free(self, offset: int, length: int) -> None:
         """Drop one reference to every cluster that the bytes touch.
 
         Where there is none to drop, nothing happens: the image had a fault before.
         """
+        self._file.event("cluster_free")
         first = offset >> self.cluster_bits
         count = ((offset + length - 1) >> self.cluster_bits) + 1 - first
         # The reference is removed before the refcount is lowered.

@@ -95,6 +95,12 @@ def compressed_range(entry: int, cluster_bits: int) -> tuple[int, int]:
     return offset, sectors * 512 - offset % 512
 
 
+def compressed_entry(offset: int, length: int, cluster_bits: int) -> int:
+    """The entry of a cluster of ``length`` compressed bytes at ``offset``."""
+    sectors = (offset + length - 1) // 512 - offset // 512
+    return COMPRESSED_FLAG | sectors << (62 - (cluster_bits - 8)) | offset
+
+
 def any_within(tables: set[int], start: int, end: int, size: int) -> bool:
     """Whether one of the ``tables`` (file offsets, ``size`` bytes each) touches the range."""
     first = start // size * size

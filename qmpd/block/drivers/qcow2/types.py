@@ -19,6 +19,9 @@ if TYPE_CHECKING:
         def pwrite(self, offset: int, data: bytes | memoryview) -> None:
             """Write all of ``data`` at ``offset``, growing the file as needed."""
 
+        def event(self, name: str) -> None:
+            """Say what comes next (the names of ``blkdebug``)."""
+
         def size(self) -> int:
             """Size of the file in bytes."""
 

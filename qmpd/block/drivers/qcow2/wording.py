@@ -12,6 +12,7 @@ CORRUPT_NOT_WRITABLE = "qcow2: Image is corrupt; cannot be opened read/write"
 REFCOUNT_ORDER_TOO_LARGE = "Reference count entry width too large; may not exceed 64 bits"
 NO_REFCOUNT_TABLE = "Image does not contain a reference count table"
 IMAGE_TOO_BIG = "Image is too big"
+HEADER_UNREADABLE = "Could not read qcow2 header"
 L1_UNREADABLE = "Could not read L1 table"
 REFCOUNTS_UNREADABLE = "Could not initialize refcount handling"
 L1_TOO_SMALL = "L1 table is too small"
@@ -40,6 +41,7 @@ NEW_SIZE_UNALIGNED = "The new size must be a multiple of 512"
 V2_SNAPSHOTS_RESIZE = "Can't resize a v2 image which has snapshots"
 
 EXTERNAL_DATA_UNSUPPORTED = "qmpd does not support qcow2 images with an external data file"
+COMPRESSED_AT_ZERO = "Preventing invalid allocation of compressed cluster at offset 0"
 SHRINK_UNSUPPORTED = "qmpd does not support shrinking qcow2 images"
 
 

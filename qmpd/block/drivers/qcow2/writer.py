@@ -11,6 +11,7 @@ from qmpd.block.drivers.qcow2.tables import (
     COPIED,
     OFFSET_MASK,
     ZERO_FLAG,
+    compressed_entry,
     compressed_range,
     in_place,
     progression,
@@ -260,6 +261,7 @@ class Writer:
         for guest, length in (allocation.head, allocation.tail):
             if not length:
                 continue
+            self._file.event("cow_read")
             data = cow_read(guest, length)
             host = guest + shift
             # Beyond the end of the file there are zeros already: only the size has to follow.
@@ -267,6 +269,7 @@ class Writer:
             inside = guest + length <= self._virtual_size()
             if inside and length > 512 and host >= self._file.size() and data == bytes(length):
                 data, host = data[-512:], host + length - 512
+            self._file.event("cow_write")
             self._file.pwrite(host, data)
 
     def _link(self, allocation: Allocation) -> None:
@@ -287,6 +290,29 @@ class Writer:
         cache.mark_dirty(l2_offset)
         if not allocation.keep and any(old):
             self.release(old)
+
+    def put_compressed(self, offset: int, packed: bytes) -> None:
+        """Let the cluster at guest byte ``offset`` be ``packed``.
+
+        Raises:
+            OSError: EIO, the cluster has a place of its own already (observed on QEMU 7.2).
+        """
+        mapping, cache = self._mapping, self._mapping.cache
+        bits = mapping.cluster_bits
+        l1_index, within = divmod(offset, mapping.table_span)
+        l2_offset = self.writable_table(l1_index)
+        index = within >> bits
+        if cache.get(l2_offset)[index] & ~ZERO_FLAG:
+            raise OSError(EIO, "Input/output error")
+        host = self._refcounts.allocate_bytes(len(packed))
+        self._file.event("write_compressed")
+        self._file.pwrite(host, packed)
+        if self._before_link():
+            cache.depend_on(self._refcounts.cache)
+        cache.needs_data_flush = True
+        self._file.event("l2_update_compressed")
+        cache.get(l2_offset)[index] = compressed_entry(host, len(packed), bits)
+        cache.mark_dirty(l2_offset)
 
     def release(self, entries: array[int]) -> None:
         """Drop the references that (former, plain) L2 entries hold."""

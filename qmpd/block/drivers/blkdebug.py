@@ -1,0 +1,270 @@
+"""``blkdebug``: a filter that lets requests fail, as rules say."""
+
+from __future__ import annotations
+
+import os
+
+from qmpd.block import options as opt
+from qmpd.block import permissions as p
+from qmpd.block import wording
+from qmpd.block.driver import Extent, strerror
+from qmpd.block.filename import Names, protocol_options
+from qmpd.block.passing import PassingDriver
+from qmpd.errors import QmpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from qmpd.block.graph import Graph
+    from qmpd.block.node import Edge
+    from qmpd.block.options import Flags
+
+_LIMITS = ("max-transfer", "opt-write-zero", "max-write-zero", "opt-discard", "max-discard")
+_SIZES = frozenset(("align", *_LIMITS))
+_BITS = {name: bit for bit in (1, 2, 4, 8) for name in p.schema_names(bit)}
+_MEMBERS = (
+    *("event", "state", "iotype", "errno", "sector", "once", "immediately"),
+    "new_state",
+)
+_MOST = (1 << 31) - 1
+_FAILING = frozenset(("read", "write", "write-zeroes", "discard", "flush"))
+
+
+class Rule:
+    """One entry of ``inject-error`` or ``set-state``."""
+
+    __slots__ = ("errno", "event", "kinds", "new_state", "offset", "once", "state")
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.event = str(given["event"])
+        self.state = int(given.get("state", 0))
+        self.new_state = given.get("new_state")
+        self.kinds = frozenset((given["iotype"],)) if "iotype" in given else _FAILING
+        self.errno = int(given.get("errno", 5))
+        sector = int(given.get("sector", -1))
+        self.offset = -1 if sector == -1 else sector * 512
+        self.once = bool(given.get("once", False))
+
+    def strikes(self, kind: str, offset: int, length: int) -> bool:
+        """Whether a request is one that the rule means."""
+        if kind not in self.kinds:
+            return False
+        return self.offset == -1 or offset <= self.offset < offset + length
+
+
+class Rules:
+    """All rules of a node, the state, and which rules are armed.
+
+    An event arms the rules for it, and disarms all others if there are any (observed on
+    QEMU 7.2). An armed rule stays so until the next such event, or its only use.
+    """
+
+    __slots__ = ("_armed", "_rules", "_state")
+
+    def __init__(self, rules: list[Rule]) -> None:
+        self._rules = rules
+        self._armed: list[Rule] = []
+        self._state = 1
+
+    def note(self, event: str) -> None:
+        """Something is about to happen."""
+        found = [r for r in self._rules if r.event == event and r.state in (0, self._state)]
+        arming = [rule for rule in found if rule.new_state is None]
+        if arming:
+            self._armed = arming[::-1]
+        for rule in found:
+            if rule.new_state is not None:
+                self._state = int(rule.new_state)
+
+    def check(self, kind: str, offset: int = 0, length: int = 0) -> None:
+        """Let a request pass, or not.
+
+        Raises:
+            OSError: an armed rule means it.
+        """
+        for rule in self._armed:
+            if rule.strikes(kind, offset, length):
+                if rule.errno and rule.once:
+                    self._armed.remove(rule)
+                    self._rules.remove(rule)
+                if rule.errno:
+                    raise OSError(rule.errno, os.strerror(rule.errno))
+                return
+
+
+class BlkdebugDriver(PassingDriver):
+    """Requests fail when a rule says so; permissions can be asked for that nobody needs."""
+
+    name = "blkdebug"
+    is_protocol = True
+    below_name = "image"
+    child_names = frozenset(("image",))
+    open_children = ()
+    late_children = ("image",)
+    intercepts = True
+    is_fickle = True
+    hides_footprint = True
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self._rules = Rules([])
+        self._taken = self._unshared = 0
+
+    # --- life --------------------------------------------------------------------------
+
+    def open(self, options: dict[str, Any]) -> None:
+        """Take in the rules.
+
+        Raises:
+            QmpError: a number is none that is taken, or the configuration cannot be read.
+        """
+        opt.check_sizes(options, _SIZES)
+        if options.get("config"):
+            self._read_config(options["config"])
+        self._taken = _permissions(options, "take-child-perms")
+        self._unshared = _permissions(options, "unshare-child-perms")
+        for name in _LIMITS:
+            if int(options.get(name, 0)) > _MOST:
+                raise QmpError(wording.no_int32(name))
+        given = [Rule(entry) for entry in _entries(options, "inject-error")]
+        given += [Rule(entry) for entry in _entries(options, "set-state")]
+        self._rules = Rules(given)
+        self.strong_options = tuple(sorted((key for key in options if _counts(key)), key=_place))
+
+    def _read_config(self, path: str) -> None:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                lines = [line.strip() for line in file]
+        except OSError as error:
+            raise QmpError(wording.no_blkdebug_config(strerror(error))) from error
+        if any(line and not line.startswith("#") for line in lines):
+            raise QmpError(wording.BLKDEBUG_CONFIG)
+
+    @classmethod
+    def parse_filename(cls, name: str) -> dict[str, Any]:
+        """``blkdebug:CONFIG:IMAGE``.
+
+        Raises:
+            QmpError: there is no second colon, or the image's name is none.
+        """
+        config, colon, image = name.partition(":")[2].partition(":")
+        if not colon:
+            raise QmpError(wording.BLKDEBUG_PARTS)
+        given = {"config": config} if config else {}
+        return {**given, "image": protocol_options(image)}
+
+    def ready(self, options: dict[str, Any]) -> None:
+        """Check the limits, then note that nothing has happened yet.
+
+        Raises:
+            QmpError: a limit cannot be kept.
+        """
+        align = int(options.get("align", 0))
+        if align:
+            if align >= _MOST or align & (align - 1):
+                raise QmpError(wording.unmet_constraint("align", align))
+            self.request_alignment = align
+        for name in _LIMITS:
+            value = int(options.get(name, 0))
+            multiple = max(align, int(options.get(name.replace("max-", "opt-"), 0)), 1)
+            if value == _MOST or value % multiple:
+                raise QmpError(wording.unmet_constraint(name, value))
+        self._rules.note("none")
+
+    # --- permissions -------------------------------------------------------------------
+
+    def edge_permissions(self, edge: Edge, perm: int, shared: int, flags: Flags) -> tuple[int, int]:
+        """What is asked of the filter, and what the options say."""
+        perm, shared = super().edge_permissions(edge, perm, shared, flags)
+        return perm | self._taken, shared & ~self._unshared
+
+    # --- data --------------------------------------------------------------------------
+
+    def debug_event(self, name: str) -> None:
+        """Arm rules, change the state."""
+        self._rules.note(name)
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Read below, or fail."""
+        self._rules.check("read", offset, length)
+        return super().pread(offset, length)
+
+    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
+        """Write below, or fail."""
+        self.note_own(offset + len(data))  # failing or not
+        self._rules.note("pwritev")
+        self._rules.check("write", offset, len(data))
+        super().pwrite(offset, data)
+        self._rules.note("pwritev_done")
+
+    def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        """Write zeros below, or fail."""
+        self.note_own(offset + length)
+        self._rules.note("pwritev_zero")
+        self._rules.check("write-zeroes", offset, length)
+        super().write_zeroes(offset, length, unmap=unmap)
+        self._rules.note("pwritev_done")
+
+    def flush(self) -> None:
+        """Flush below, or fail."""
+        self._rules.check("flush")
+        super().flush()
+
+    def extent(self, offset: int, length: int) -> Extent:
+        """What the node below holds, or failing to find out."""
+        self._rules.check("block-status", offset, length)
+        return super().extent(offset, length)
+
+    # --- description -------------------------------------------------------------------
+
+    def named_options(self) -> Iterable[str]:
+        """The options in the order that decides where keys share a bucket on the wire.
+
+        Taking an inline definition out of its parent's turns it round (observed on QEMU 7.2).
+        """
+        depth, owner = 0, self.node.inherits_from
+        while owner is not None:
+            depth, owner = depth + 1, owner.inherits_from
+        return self.strong_options if depth % 2 else self.strong_options[::-1]
+
+    def exact_filename(self) -> str:
+        """``blkdebug:CONFIG:IMAGE`` if that says all."""
+        edge = self.node.children.get("image")
+        if edge is None or any(key != "config" for key in self.strong_options):
+            return ""
+        image = Names().of(edge.child).exact
+        config = self.node.options.effective.get("config", "")
+        return f"blkdebug:{config}:{image}" if image else ""
+
+
+def _counts(key: str) -> bool:
+    """Whether an option is part of the node's name."""
+    return key in _SIZES or key == "config" or key.startswith(("inject-error.", "set-state."))
+
+
+def _place(key: str) -> tuple[str, int, int]:
+    """Where an option stands in the schema: by list, number and member."""
+    group, _, rest = key.partition(".")
+    number, _, member = rest.partition(".")
+    return group, int(number or 0), _MEMBERS.index(member) if rest else 0
+
+
+def _entries(options: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The members of a list of structures, put together again from flat keys."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in options.items():
+        group, _, rest = key.partition(".")
+        if rest and group == name:
+            number, _, member = rest.partition(".")
+            found.setdefault(number, {})[member] = value
+    return list(found.values())
+
+
+def _permissions(options: dict[str, Any], name: str) -> int:
+    mask = 0
+    for key, value in options.items():
+        if key.startswith(f"{name}."):
+            mask |= _BITS[value]
+    return mask
