@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from qmpd.monitor.chardev import Chardev
     from qmpd.options.argv import CommandLine
     from qmpd.options.chardev import Chardev as ChardevOption
+    from qmpd.options.opts import Opts
     from qmpd.options.readers import Option
     from qmpd.scenario import Scenario
     from qmpd.storage.host import Storage
@@ -96,6 +97,7 @@ class _Builder:
         """Those that wait for their monitors."""
         self._names: Names | None = None
         self._bays: Bays | None = None
+        machine.open_drive = self._open_drive
         self._acts: dict[str, Callable[[Option], None]] = {
             known.OBJECT: self._object,
             known.CHARDEV: self._chardev,
@@ -161,7 +163,12 @@ class _Builder:
         if device.backend == "null":
             return
         chardev = self._chardevs.pop(device.id)
-        self._machine.add_monitor(chardev, pretty=option.value.pretty)
+        if option.value.human:
+            from qmpd.monitor.human import HumanMonitor
+
+            self._machine.channels.append(HumanMonitor(self._machine, chardev))
+        else:
+            self._machine.add_monitor(chardev, pretty=option.value.pretty)
 
     def _qtest(self, option: Option) -> None:
         if option.value.backend in _OPENED:
@@ -171,10 +178,13 @@ class _Builder:
             machine.channels.append(Qtest(machine.scheduler, open_chardev(option.value)))
 
     def _drive(self, option: Option) -> None:
+        self._open_drive(option.value)
+
+    def _open_drive(self, given: Opts) -> None:
         from qmpd.drives import Bays, open_drive
 
         self._bays = self._bays or Bays()
-        open_drive(self._machine, self._device_names(), self._bays, option.value)
+        open_drive(self._machine, self._device_names(), self._bays, given)
 
     def _device(self, option: Option) -> None:
         from qmpd.commands.devices import plug

@@ -13,8 +13,9 @@ from qmpd.block import wording
 from qmpd.block.driver import driver_class
 from qmpd.block.implied import definition_of, nest, probe
 from qmpd.block.node import User
-from qmpd.block.opening import Partial, open_node
+from qmpd.block.opening import open_node
 from qmpd.block.transaction import Transaction
+from qmpd.block.untyped import Untyped
 from qmpd.errors import QmpError
 from qmpd.options import limits
 from qmpd.options.errors import OptionError
@@ -36,6 +37,12 @@ _CACHE = {
     "writethrough": (False, False, False),
 }
 """Modes: whether write-back, direct, and without flushes."""
+_GUESSED = """\
+WARNING: Image format was not specified for '{}' and probing guessed raw.
+         Automatically detecting the format is dangerous for raw images, write operations on \
+block 0 will be restricted.
+         Specify the 'raw' format explicitly to remove the restrictions.
+"""
 _DISCARD = {"on": "unmap", "unmap": "unmap", "off": "ignore", "ignore": "ignore"}
 _ERROR_ACTIONS = {"ignore", "report", "stop"}
 _ON = ("on", "yes", "true", "y")
@@ -177,17 +184,13 @@ def _open(
         machine.add_drive(user, None, 0, 0)
         return
     definition = _definition(options, filename)
-    guessed = "driver" not in definition
-    if guessed:
+    if "driver" not in definition:
         definition["driver"] = probe(graph, definition)
+        if definition["driver"] == "raw":
+            stderr.write(_GUESSED.format(definition["file"]["filename"]))
     driver_class(definition["driver"])
-    node = open_node(graph, definition.complete({}))
+    node = open_node(graph, Untyped(definition))
     node.flags.detect_zeroes = detect_zeroes  # unlike a definition's it stands by itself
-    if guessed and node.driver.name == "raw":
-        name = definition["file"]["filename"]
-        stderr.write(
-            f"WARNING: Image format was not specified for '{name}' and probing guessed raw.\n"
-        )
     try:
         with Transaction() as tx:
             machine.add_drive(user, node, p.CONSISTENT_READ, p.ALL, tx)
@@ -196,12 +199,12 @@ def _open(
         raise
 
 
-def _definition(options: dict[str, str], filename: str) -> Partial:
+def _definition(options: dict[str, str], filename: str) -> dict[str, Any]:
     for name, value in (("read-only", "off"), ("auto-read-only", "on")):
         options.setdefault(name, value)
     if "discard" in options:
         options["discard"] = _choice(_DISCARD, options["discard"], "Invalid discard option")
-    definition = Partial(_with_file(nest(options), filename))
+    definition = _with_file(nest(options), filename)
     file = definition.get("file")
     if isinstance(file, dict):
         if "driver" not in file and "filename" not in file:

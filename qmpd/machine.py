@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from qmpd.lab.levers import Levers
     from qmpd.lab.profile import Profile
     from qmpd.monitor.chardev import Chardev
+    from qmpd.monitor.human import HumanMonitor
     from qmpd.monitor.qtest import Qtest
+    from qmpd.options.opts import Opts
     from qmpd.storage.host import Storage
 
 SYSTEM = "system"
@@ -69,6 +71,10 @@ def _find_profile(name: str | None) -> Profile | None:
     from qmpd.lab.profile import find
 
     return find(name)
+
+
+def _open_no_drive(_given: Opts) -> None:
+    raise QmpError("there are no drives here")
 
 
 def _random_digits() -> Iterator[int]:
@@ -138,13 +144,15 @@ class Machine:
         self.monitors: list[Monitor] = []
         self.slots: Names | None = None
         """Which devices there are, once there are any."""
-        self.channels: list[Qtest] = []
-        """What harnesses connect to besides monitors."""
+        self.channels: list[Qtest | HumanMonitor] = []
+        """What harnesses and humans connect to besides QMP monitors."""
         self.devices: dict[str, Device] = {}
         """By the backend's name, oldest first: a drive's, or the device's id or QOM path."""
         self.objects: dict[str, str] = {}
         """User-created objects: id to type."""
         self.graph.objects = self.objects
+        self.open_drive: Callable[[Opts], None] = _open_no_drive
+        """Opens what ``drive_add`` describes, as ``-drive`` would."""
         self.on_quit: Callable[[], None] | None = None
         self.on_death: Callable[[], None] | None = None
         """Called after a sudden end; a process ends itself here."""
@@ -169,6 +177,12 @@ class Machine:
         with Transaction() as tx:
             self.graph.add_user(tx, user, node, perm, shared)
         device = self.devices[user.name] = Device(user, user.name, removable=removable)
+        return device
+
+    def plug_empty(self, user: User) -> Device:
+        """Enter a device that has no medium."""
+        self.graph.users[user] = None
+        device = self.devices[user.name] = Device(user, user.name, removable=True)
         return device
 
     def plug_drive(

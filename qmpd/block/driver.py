@@ -229,6 +229,14 @@ class Driver:
         del size
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
+    def make_empty(self) -> bool:
+        """Let the backing file show everywhere; False if the image cannot, and keeps its data.
+
+        Raises:
+            OSError: the storage failed on the way.
+        """
+        return False
+
     def extent(self, offset: int, length: int) -> Extent:
         """The first stretch at ``offset``, at most ``length`` bytes long."""
         del offset

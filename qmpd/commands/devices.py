@@ -67,6 +67,7 @@ _KINDS = {
     ),
 }
 _PCI = ("virtio-blk", "virtio-scsi", "nvme")
+_SWITCHES = ("on", "off")
 _NEEDS_DRIVE = ("virtio-blk", "virtio-blk-pci", "scsi-hd", "ide-hd", "usb-storage")
 _BUSES = ("virtio-scsi", "virtio-scsi-pci", "usb-ehci", "ahci")
 
@@ -134,7 +135,13 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
     if drive is None:
         if kind in _NEEDS_DRIVE:
             raise QmpError("drive property not set")
-        return ""
+        found = _KINDS.get(kind)
+        if found is None or not found.removable:
+            return ""
+        name = properties.get("id") or path
+        device = machine.plug_empty(User(name, device=True))
+        device.tray, device.io_status = found.tray, found.io_status
+        return name
     if kind not in _KINDS:
         raise QmpError(f"'{kind}' is not a valid device model name")
     found = _KINDS[kind]
@@ -155,6 +162,8 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
         user = User(name, device=True)
         device = machine.plug(user, node, perm, shared, removable=found.removable)
     device.tray, device.io_status = found.tray, found.io_status
+    if properties.get("write-cache") in _SWITCHES:
+        device.user.writeback = properties["write-cache"] == "on"
     return device.user.name
 
 

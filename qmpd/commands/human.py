@@ -1,24 +1,38 @@
-"""``human-monitor-command``: the few words of the human monitor that harnesses use.
+"""The human monitor: its commands as far as qmpd has them.
 
-``qemu-io`` reads and writes a node as a guest would, and prints on standard output, as the
-original does; the reply holds only what the monitor itself has to say.
+``human-monitor-command`` and the monitors of ``-monitor`` execute the same lines. What
+``qemu-io`` reads and writes is reported on standard output, as in the original; the reply
+holds only what the monitor itself has to say.
 """
 
 from __future__ import annotations
 
 import os
 
+from qmpd.block.driver import warn
+from qmpd.commands import wording
+from qmpd.commands.human_words import BYTES, DEVICE, REST, WORD, Mistake, parse
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
-    from qmpd.block.node import User
+    from qmpd.commands.human_words import Parameters
     from qmpd.machine import Machine
 
-_ESCAPES = {"n": "\n", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
-_TRY = 'Try "help {0}" for more information\r\n'
+
+class Command:
+    """A command: its names, what it takes, and who does it."""
+
+    __slots__ = ("act", "name", "parameters")
+
+    def __init__(self, name: str, parameters: Parameters, act: Callable[..., str | None]) -> None:
+        self.name = name
+        """As complaints call it, with all its spellings."""
+        self.parameters = parameters
+        self.act = act
 
 
 def human_monitor_command(machine: Machine, command_line: str, cpu_index: int | None = None) -> str:
@@ -29,119 +43,196 @@ def human_monitor_command(machine: Machine, command_line: str, cpu_index: int | 
     """
     if cpu_index not in (None, 0):
         raise QmpError("Parameter 'cpu-index' expects a CPU number")
-    name, _, rest = command_line.strip().partition(" ")
-    if not name:
+    return execute(machine, command_line)
+
+
+def execute(machine: Machine, line: str) -> str:
+    """Do what a line says, and return what is printed, with the monitor's line ends."""
+    return _execute(machine, line).replace("\n", "\r\n")
+
+
+def _execute(machine: Machine, line: str) -> str:
+    typed, rest = _first_word(line)
+    if not typed:
         return ""
-    act = _COMMANDS.get(name)
-    if act is None:
-        return f"unknown command: '{name}'\r\n"
-    return act(machine, rest.lstrip())
+    table = _COMMANDS
+    if typed == "info" and rest.strip():
+        table = _INFO
+        typed, rest = _first_word(rest)
+    full = f"info {typed}" if table is _INFO else typed
+    command = table.get(typed)
+    if command is None:
+        if full in _lacking():
+            return f"{wording.lacking_command(full)}\n"
+        # All the line up to here, as it was typed.
+        return f"{wording.unknown_command(line[: len(line) - len(rest)])}\n"
+    try:
+        arguments = parse(command.name, rest, command.parameters)
+        return command.act(machine, **arguments) or ""
+    except QmpError as error:
+        return f"Error: {error.desc}\n"
+    except Mistake as mistake:
+        os.write(1, mistake.printed.encode())
+        said = f"{mistake.text}\n" if mistake.text else ""
+        return f"{said}{wording.try_help(full)}\n"
 
 
-def _stop(machine: Machine, _rest: str) -> str:
+def _first_word(text: str) -> tuple[str, str]:
+    """The word at the beginning of a text, and what follows right behind it."""
+    start = len(text) - len(text.lstrip())
+    end = start
+    while end < len(text) and not text[end].isspace():
+        end += 1
+    return text[start:end], text[end:]
+
+
+def _lacking() -> set[str]:
+    from qmpd.commands.human_lacking import LACKING
+
+    return LACKING
+
+
+# --- the guest ------------------------------------------------------------------------------
+
+
+def _stop(machine: Machine) -> None:
     from qmpd.commands.control import stop
 
     stop(machine)
-    return ""
 
 
-def _cont(machine: Machine, _rest: str) -> str:
+def _cont(machine: Machine) -> None:
     from qmpd.commands.control import cont
 
     cont(machine)
-    return ""
 
 
-def _info(machine: Machine, rest: str) -> str:
-    if rest == "status":
-        state = machine.run_state
-        extra = "" if state in ("running", "paused") else f" ({state})"
-        return f"VM status: {'running' if state == 'running' else 'paused'}{extra}\r\n"
-    if rest == "version":
-        qemu = machine.version["qemu"]
-        number = f"{qemu['major']}.{qemu['minor']}.{qemu['micro']}"
-        return f"{number}{machine.version['package']}\r\n"
-    if rest == "name":
-        return f"{machine.name}\r\n" if machine.name else ""
-    return f"qmpd does not have 'info {rest}'\r\n"
+def _quit(machine: Machine) -> None:
+    machine.quit("host-qmp-quit")
 
 
-def _qemu_io(machine: Machine, rest: str) -> str:
-    words = rest
-    by_device = False
-    while words.startswith("-"):
-        option, _, words = words.partition(" ")
-        by_device = by_device or option == "-d"
-        words = words.lstrip()
-    device, words = _word(words)
-    if not device:
-        return "qemu-io: block device name expected\r\n" + _TRY.format("qemu-io")
-    line, words = _word(words.lstrip())
-    if line is None:
-        os.write(1, b"unterminated string\n")
-    if line is None or not (line or words):
-        return "qemu-io: string expected\r\n" + _TRY.format("qemu-io")
-    if words.strip():
-        return "qemu-io: extraneous characters at the end of line\r\n" + _TRY.format("qemu-io")
+def _system_reset(machine: Machine) -> None:
+    from qmpd.commands.hotplug import system_reset
+
+    system_reset(machine)
+
+
+def _info_status(machine: Machine) -> str:
+    state = machine.run_state
+    extra = "" if state in ("running", "paused") else f" ({state})"
+    return f"VM status: {'running' if state == 'running' else 'paused'}{extra}\n"
+
+
+def _info_version(machine: Machine) -> str:
+    qemu = machine.version["qemu"]
+    number = f"{qemu['major']}.{qemu['minor']}.{qemu['micro']}"
+    return f"{number}{machine.version['package']}\n"
+
+
+def _info_name(machine: Machine) -> str:
+    return f"{machine.name}\n" if machine.name else ""
+
+
+def _device_add(machine: Machine, device: str) -> None:
+    from qmpd.commands.hotplug import device_add
+    from qmpd.options import opts
+    from qmpd.options.errors import BadOption
+    from qmpd.schema.wording import missing
+
     try:
-        return _execute(machine, device, line or "", by_device=by_device)
-    except QmpError as error:
-        return f"Error: {error.desc}\r\n"
+        given = opts.parse(device, "driver")
+    except BadOption as bad:
+        warn(bad.text)  # before the original knows that it is the monitor's
+        raise Mistake("") from None
+    properties: dict[str, Any] = dict(given.items)
+    if "driver" not in properties:
+        raise QmpError(missing("driver"))
+    if given.id is not None:
+        properties["id"] = given.id
+    device_add(machine, properties)
 
 
-def _execute(machine: Machine, device: str, line: str, *, by_device: bool) -> str:
-    from qmpd.commands.qemu_io import Access, execute
+def _device_del(machine: Machine, device: str) -> None:
+    from qmpd.commands.hotplug import device_del
 
-    graph = machine.graph
-    user: User | None = None
-    if by_device:
-        user = _user_of_device(machine, device)
-    elif device in graph.drives:
-        user = graph.drives[device]
-    node = graph.lookup(None, device) if user is None else user.node
-    if node is None:
-        node = graph.lookup(device, None)
-    if user is None:  # a backend comes and goes
-        for _ in range(2):
-            graph.drain([node])
-    try:
-        os.write(1, execute(Access(graph, node, user, machine.dispatcher.later), line).encode())
-    except QmpError as error:
-        return f"{error.desc}\r\n"
-    return ""
+    device_del(machine, device)
 
 
-def _user_of_device(machine: Machine, name: str) -> User:
-    found = machine.devices.get(name)
-    if found is not None and found.user.node is not None:
-        return found.user
-    if any(f"/{name}/" in path for path in machine.devices):
-        raise QmpError("Device does not have a block device backend")
-    raise QmpError(f"Device '{name}' not found")
+# --- the block layer ------------------------------------------------------------------------
 
 
-def _word(text: str) -> tuple[str | None, str]:
-    """Take a word, or a text in double quotes; None if that has no end. Also what follows."""
-    if not text.startswith('"'):
-        word, _, rest = text.partition(" ")
-        return word, rest
-    taken = []
-    position = 1
-    while position < len(text) and text[position] != '"':
-        if text[position] == "\\" and position + 1 < len(text):
-            position += 1
-            taken.append(_ESCAPES.get(text[position], ""))
-        else:
-            taken.append(text[position])
-        position += 1
-    if position >= len(text):
-        return None, ""
-    return "".join(taken), text[position + 1 :] or " "
+def _block(function: str) -> Callable[..., str | None]:
+    def act(machine: Machine, **arguments: Any) -> str | None:
+        from qmpd.commands import human_block
+
+        text: str | None = getattr(human_block, function)(machine, **arguments)
+        return text
+
+    return act
 
 
-_COMMANDS: dict[str, Callable[[Machine, str], str]] = {
-    "cont": _cont,
-    "info": _info,
-    "qemu-io": _qemu_io,
-    "stop": _stop,
-}
+def _report(function: str) -> Callable[..., str]:
+    def act(machine: Machine, **arguments: Any) -> str:
+        from qmpd.commands import human_info
+
+        text: str = getattr(human_info, function)(machine, **arguments)
+        return text
+
+    return act
+
+
+def _job(verb: str, *parameters: tuple[str, str]) -> Command:
+    def act(machine: Machine, **arguments: Any) -> None:
+        from qmpd.commands import jobs
+
+        getattr(jobs, f"block_job_{verb}")(machine, **arguments)
+
+    return Command(f"block_job_{verb}", parameters, act)
+
+
+_TARGET = ("device", DEVICE)
+_ALL = (
+    Command("cont|c", (), _cont),
+    Command("stop|s", (), _stop),
+    Command("quit|q", (), _quit),
+    Command("system_reset", (), _system_reset),
+    Command("device_add", (("device", REST),), _device_add),
+    Command("device_del", (("device", WORD),), _device_del),
+    Command("commit", (_TARGET,), _block("commit")),
+    Command(
+        "drive_add",
+        (("node", "-n"), ("address", WORD), ("options", WORD)),
+        _block("drive_add"),
+    ),
+    Command("drive_del", (_TARGET,), _block("drive_del")),
+    Command(
+        "qemu-io",
+        (("by_device", "-d"), _TARGET, ("command", WORD)),
+        _block("qemu_io"),
+    ),
+    _job("cancel", ("force", "-f"), _TARGET),
+    _job("pause", _TARGET),
+    _job("resume", _TARGET),
+    _job("complete", _TARGET),
+    _job("set_speed", _TARGET, ("speed", BYTES)),
+)
+_ALL_INFO = (
+    Command("status", (), _info_status),
+    Command("version", (), _info_version),
+    Command("name", (), _info_name),
+    Command(
+        "block",
+        (("nodes", "-n"), ("verbose", "-v"), ("device", f"{DEVICE}?")),
+        _report("block"),
+    ),
+    Command("block-jobs", (), _report("block_jobs")),
+    Command("blockstats", (), _report("blockstats")),
+)
+
+
+def _table(commands: tuple[Command, ...]) -> dict[str, Command]:
+    return {name: command for command in commands for name in command.name.split("|")}
+
+
+_COMMANDS = _table(_ALL)
+_INFO = _table(_ALL_INFO)

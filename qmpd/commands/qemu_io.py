@@ -6,7 +6,7 @@ import re
 import time
 
 from qmpd.block import permissions as p
-from qmpd.block.driver import strerror
+from qmpd.block.driver import UNALLOCATED, strerror
 from qmpd.block.node import User
 from qmpd.block.transaction import Transaction
 from qmpd.jobs.mirroring import bitmaps_of_jobs, note_guest_write
@@ -116,7 +116,11 @@ def _write(access: Access, _name: str, words: list[str]) -> str:
     start = time.monotonic()
     if offset + length > access.node.driver.size():
         return "write failed: Input/output error\n"
-    if access.may_write:
+    if access.user is not None:
+        if not access.may_write:  # from now on it does
+            edge = access.user.children["root"]
+            with Transaction() as tx:
+                access.graph.change_user(tx, edge, edge.perm | p.WRITE, edge.shared)
         failure = _write_range(access, given, offset, length)
     else:
         user = User()
@@ -155,6 +159,26 @@ def _flush(access: Access, _name: str, _words: list[str]) -> str:
 
 def _length(access: Access, _name: str, _words: list[str]) -> str:
     return f"{_human(access.node.driver.size())}\n"
+
+
+def _map(access: Access, _name: str, _words: list[str]) -> str:
+    driver = access.node.driver
+    runs: list[tuple[bool, int, int]] = []
+    offset, size = 0, driver.length()
+    while offset < size:
+        extent = driver.extent(offset, size - offset)
+        allocated = extent.kind != UNALLOCATED and not driver.name.startswith("null-")
+        start, length = offset, extent.length
+        if runs and runs[-1][0] is allocated:
+            _, start, before = runs.pop()
+            length += before
+        runs.append((allocated, start, length))
+        offset += extent.length
+    return "".join(
+        f"{_human(length)} (0x{length:x}) bytes {'    ' if allocated else 'not '}allocated "
+        f"at offset {_human(start)} (0x{start:x})\n"
+        for allocated, start, length in runs
+    )
 
 
 def _nothing(_access: Access, _name: str, _words: list[str]) -> str:
@@ -209,4 +233,5 @@ _COMMANDS: dict[str, Callable[[Access, str, list[str]], str]] = {
     "aio_flush": _nothing,
     "quit": _nothing,
     "length": _length,
+    "map": _map,
 }

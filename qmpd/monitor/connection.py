@@ -88,7 +88,7 @@ class Connection:
 
     def start(self) -> None:
         """Greet and listen."""
-        self._pollable = _is_pollable(self._read_fd)
+        self._pollable = is_pollable(self._read_fd)
         for fd in {self._read_fd, self._write_fd}:
             if os.get_blocking(fd):
                 self._made_nonblocking.append(fd)
@@ -328,7 +328,7 @@ class Connection:
         self._closed()
 
 
-def _is_pollable(fd: int) -> bool:
+def is_pollable(fd: int) -> bool:
     """Whether the kernel can tell when there is something to read; of files it cannot."""
     if S_ISSOCK(os.fstat(fd).st_mode):
         return True

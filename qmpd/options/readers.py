@@ -30,14 +30,18 @@ _STORAGES = {"host", "memory"}
 
 
 class Monitor:
-    """A QMP monitor on a character device; ``pretty`` asks for indented output."""
+    """A monitor on a character device.
 
-    __slots__ = ("chardev", "pretty")
+    It speaks QMP, with ``pretty`` indented, or is for a ``human`` to type at.
+    """
 
-    def __init__(self, device: Chardev, pretty: bool) -> None:
+    __slots__ = ("chardev", "human", "pretty")
+
+    def __init__(self, device: Chardev, *, pretty: bool, human: bool) -> None:
         """Attach a monitor to a device."""
         self.chardev = device
         self.pretty = pretty
+        self.human = human
 
 
 class Option:
@@ -202,24 +206,17 @@ def _build_monitor(context: Context, option: Option) -> None:
     if device is None:
         raise BadOption(wording.no_chardev(name))
     pretty = opts.is_on(given.get("pretty", "off"))
-    if mode == "readline":
-        _refuse_hmp(context, device, pretty)
+    human = mode == "readline"
+    if human and not context.system:
+        raise BadOption(wording.ONLY_QMP)
+    if human and pretty:
+        raise BadOption(wording.PRETTY_HMP)
     if name in context.busy:
         raise BadOption(wording.chardev_in_use(name))
     if device.backend not in {chardev.SOCKET, chardev.STDIO, chardev.NULL}:
         raise BadOption(wording.backend_without_monitor(device.backend))
     context.busy.add(name)
-    option.value = Monitor(device, pretty)
-
-
-def _refuse_hmp(context: Context, device: Chardev, pretty: bool) -> None:
-    """Refuse the human monitor, unless nobody could talk to it."""
-    if not context.system:
-        raise BadOption(wording.ONLY_QMP)
-    if pretty:
-        raise BadOption(wording.PRETTY_HMP)
-    if device.backend != chardev.NULL:
-        raise BadOption(wording.NO_HMP)
+    option.value = Monitor(device, pretty=pretty, human=human)
 
 
 MONITORS = (known.MON, known.MONITOR)

@@ -203,9 +203,10 @@ def test_storage_daemons_monitor_is_qmp():
     assert not options[1].value.pretty
 
 
-def test_a_human_monitor_is_refused_unless_nobody_can_talk_to_it():
-    assert "human monitor" in fault("-monitor", "stdio")
-    assert "human monitor" in fault("-chardev", "stdio,id=c", "-mon", "c")
+def test_a_human_monitor_may_be_asked_for():
+    for words in (["-monitor", "stdio"], ["-chardev", "stdio,id=c", "-mon", "c"]):
+        _, options = run(*words)
+        assert options[1].value.human
     run("-monitor", "none")
     run("-monitor", "null")
 

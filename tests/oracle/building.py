@@ -4,15 +4,9 @@ Layer number n has the format node ``f<n>``; with separate nodes the storage nod
 ``s<n>``. Number 0 is the base.
 """
 
-import json
 import struct
 
-from qmpd.testing.oracle import Step, call, raw
-
-
-def attempt(request):
-    """Send a request that both sides may refuse, if they do so alike."""
-    return raw(json.dumps(request).encode())
+from qmpd.testing.oracle import Step, call
 
 
 def separate(*names, raw_base=False, last_writable=True, **storage):

@@ -450,3 +450,29 @@ def test_failed_transaction_with_a_snapshot_of_what_it_has_opened(server):
     assert refusal == "Transaction aborted using Abort action"
     assert (server.graph(), server.descriptors()) == before
     assert (server.dir / "n").exists()
+
+
+@pytest.mark.only_qmpd("they are about what qmpd lacks: networks, guests, snapshots")
+def test_other_commands_of_the_human_monitor(start_server):
+    server = start_server(program=Program.SYSTEM)
+    for line in ("migrate x", "savevm", "help", "info snapshots"):
+        name = line.removesuffix(" x")
+        said = server.execute("human-monitor-command", command_line=line)
+        assert said == f"qmpd does not have '{name}'\r\n"
+    said = server.execute("human-monitor-command", command_line="info blo\t")
+    assert said == "unknown command: 'info blo'\r\n"
+
+
+@pytest.mark.only_qmpd("the original frees the clusters one by one")
+def test_commit_keeps_an_image_that_cannot_be_emptied(start_server):
+    image(start_server.dir, "base")
+    image(
+        start_server.dir, "top", backing="base", options={"compat": "0.10"}, writes=["write 0 64k"]
+    )
+    words = ("-drive", "if=none,id=d,file=top,format=qcow2")
+    server = start_server(*words, program=Program.SYSTEM)
+    assert server.execute("human-monitor-command", command_line="commit d") == ""
+    assert server.execute("human-monitor-command", command_line='qemu-io d "map"') == ""
+    server.close()
+    compared = qemu_img(server.dir, "compare", "top", "base")
+    assert "identical" in compared

@@ -3,7 +3,7 @@
 import pytest
 
 from qmpd.testing.oracle import call, chain, compare, image, refused, show_descriptors, show_graph
-from tests.oracle.building import attempt, format_node, separate, storage_node
+from tests.oracle.building import either, format_node, separate, storage_node
 
 FILE = {"driver": "file", "filename": "img", "node-name": "s"}
 QCOW2 = {"driver": "qcow2", "node-name": "q", "file": "s"}
@@ -203,7 +203,7 @@ def test_raw_with_several_mistakes(options):
         [
             call("blockdev-add", driver="null-co", node_name="n"),
             call("blockdev-add", **raw),
-            attempt(reopen({**raw, **options})),
+            either(reopen({**raw, **options})),
             show_graph(),
             call("query-named-block-nodes"),
         ],

@@ -281,6 +281,16 @@ class Qcow2Driver(Driver):
         except QmpError as error:
             raise OSError(errno.ENOTSUP, error.desc) from error
 
+    def make_empty(self) -> bool:
+        """Lay the image out anew; raises ``OSError``."""
+        from qmpd.block.drivers.qcow2 import emptying
+
+        return self.image.replace(
+            emptying.can_be_emptied,
+            emptying.make_empty,
+            lambda: self.open(self.node.options.effective),
+        )
+
     def extent(self, offset: int, length: int) -> Extent:
         """What the image itself holds at ``offset``."""
         found = self.image.map(offset, length)

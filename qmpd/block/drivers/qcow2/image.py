@@ -475,6 +475,24 @@ class Image(ReadableImage):
             self._settle()
             self._writable = False
 
+    def replace(
+        self,
+        possible: Callable[[Header], bool],
+        rewrite: Callable[[ByteFile, Header], None],
+        reopen: Callable[[], None],
+    ) -> bool:
+        """Rewrite the file behind this object's back, which is done for then.
+
+        Returns:
+            whether that was possible; nothing has changed otherwise.
+        """
+        if not possible(self._header):
+            return False
+        self.close()
+        rewrite(self._file, self._header)
+        reopen()
+        return True
+
     def check(self) -> Counts:
         """Count corruptions and leaks, as ``qemu-img check`` does."""
         from qmpd.block.drivers.qcow2.check import check_image
