@@ -161,10 +161,27 @@ class Sequence(RuleBasedStateMachine):
     @rule(data=st.data())
     def snapshot(self, data):
         request = data.draw(draws.snapshot(self.view))
+        self.do_reopening(request, [request["arguments"]["node"]])
+
+    @precondition(lambda self: not self.over and self.view.nodes)
+    @rule(data=st.data())
+    def transaction(self, data):
+        request = data.draw(draws.transaction(self.view))
+        actions = request["arguments"]["actions"]
+        self.do_reopening(request, [action["data"]["node"] for action in actions if action["data"]])
+
+    @precondition(lambda self: not self.over and self.view.nodes)
+    @rule(data=st.data())
+    def change_backing_file(self, data):
+        request = data.draw(draws.change_backing_file(self.view, short=self.images.short))
+        self.do_reopening(request, [request["arguments"]["image-node-name"]])
+
+    def do_reopening(self, request, nodes):
+        """Send a request that reopens nodes, by the names that requests have for them."""
         names = {self.view.request_name(name): name for name in self.view.nodes}
-        node = names.get(request["arguments"]["node"])
         before = self.view.modes
-        files = set(self.reopened_files(node)) if node else set()
+        known = [names[node] for node in nodes if node in names]
+        files = {path for name in known for path in self.reopened_files(name)}
         if self.do(request):
             self.forget_modes({path for path in files if before.get(path) == "rw"})
 

@@ -204,6 +204,12 @@ def changed(draw, view, definition, names):
 @st.composite
 def snapshot(draw, view):
     """An overlay for a node: often one that can be had, and a node that can have one."""
+    return call("blockdev-snapshot", **draw(pair(view)))
+
+
+@st.composite
+def pair(draw, view):
+    """Node and overlay of a snapshot."""
     roots = [view.request_name(name) for name in view.roots()]
     free = [
         view.request_name(name)
@@ -213,7 +219,33 @@ def snapshot(draw, view):
     everybody = references(view)
     node = draw(st.sampled_from([*roots * 4, *everybody]))
     overlay = draw(st.sampled_from([*free * 8, *everybody]))
-    return call("blockdev-snapshot", node=node, overlay=overlay)
+    return {"node": node, "overlay": overlay}
+
+
+@st.composite
+def transaction(draw, view):
+    """Several snapshots, now and then with a failure that is wanted."""
+    pairs = draw(st.lists(pair(view), min_size=1, max_size=3))
+    actions = [{"type": "blockdev-snapshot", "data": data} for data in pairs]
+    if draw(st.integers(0, 2)) == 0:
+        place = draw(st.integers(0, len(actions)))
+        actions.insert(place, {"type": "abort", "data": {}})
+    return call("transaction", actions=actions)
+
+
+@st.composite
+def change_backing_file(draw, view, *, short):
+    """Another name in a header; none that exists, since a loop of headers kills the original."""
+    roots = [view.request_name(name) for name in view.roots()]
+    everybody = references(view)
+    device = draw(st.sampled_from([*roots * 4, *everybody]))
+    room = LONGEST_IN_A_SHORT_HEADER if short else LONGEST_BACKING_NAME
+    return call(
+        "change-backing-file",
+        device=device,
+        image_node_name=draw(st.sampled_from([device, *everybody])),
+        backing_file=draw(st.sampled_from(["nowhere", "", "x" * room, "x" * 1024])),
+    )
 
 
 # -- jobs ------------------------------------------------------------------------------------
