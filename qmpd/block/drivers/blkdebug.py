@@ -111,6 +111,8 @@ class BlkdebugDriver(PassingDriver):
         super().__init__(graph)
         self._rules = Rules([])
         self._taken = self._unshared = 0
+        self._unflushed = self._unflushed_above = False
+        """Whether there is anything to flush: the original does not try otherwise."""
 
     # --- life --------------------------------------------------------------------------
 
@@ -184,7 +186,16 @@ class BlkdebugDriver(PassingDriver):
 
     def debug_event(self, name: str) -> None:
         """Arm rules, change the state."""
+        if name == "flush_to_disk":
+            if not self._unflushed_above:
+                return
+            self._unflushed_above = False
         self._rules.note(name)
+
+    def note_own(self, end: int) -> None:
+        """Bytes up to ``end`` are being written, and are to be flushed."""
+        super().note_own(end)
+        self._unflushed = self._unflushed_above = True
 
     def pread(self, offset: int, length: int) -> bytes:
         """Read below, or fail."""
@@ -209,8 +220,15 @@ class BlkdebugDriver(PassingDriver):
 
     def flush(self) -> None:
         """Flush below, or fail."""
-        self._rules.check("flush")
+        if self._unflushed:
+            self._rules.check("flush")
         super().flush()
+        self._unflushed = False
+
+    def truncate(self, size: int) -> None:
+        """Resize the node below, which is to be flushed."""
+        self._unflushed = self._unflushed_above = True
+        super().truncate(size)
 
     def extent(self, offset: int, length: int) -> Extent:
         """What the node below holds, or failing to find out."""
