@@ -50,7 +50,8 @@ def with_driver(graph: Graph, definition: dict[str, Any]) -> Untyped:
     """
     if not isinstance(definition.get("driver"), str):
         definition.pop("driver", None)
-        if "file" not in definition:
+        file = definition.get("file")
+        if not isinstance(file, str) and not (isinstance(file, (dict, list)) and file):
             raise QmpError(wording.NO_DRIVER_NOR_FILE)
         # The file would inherit these, so they are complained of before it is looked at.
         Texts("raw", flat_options(definition, frozenset(("file",)))).get("read-only")
@@ -113,11 +114,12 @@ def probe(graph: Graph, definition: dict[str, Any]) -> str:
         return "qcow2" if graph.nodes[file].driver.pread(0, len(MAGIC)) == MAGIC else "raw"
     if not isinstance(file, dict):
         return "raw"
-    if "driver" not in file and "filename" not in file:
+    if not isinstance(file.get("driver"), str) and not isinstance(file.get("filename"), str):
         raise QmpError(wording.NO_DRIVER_NOR_FILE)
-    if file.get("driver", "file") != "file" or file.keys() - {"driver", "filename"}:
+    path = file.get("filename")
+    plain = file.keys() == {"driver", "filename"} and file["driver"] == "file"
+    if not plain or not isinstance(path, str) or not path:
         return _probe_node(graph, file)
-    path = file.get("filename", "")
     try:
         fd = graph.storage.open(path, os.O_RDONLY)
     except OSError as error:

@@ -222,7 +222,7 @@ def _untyped_options(
     explicit = flat_options(definition, kind.child_names)
     effective = Texts(kind.name, explicit)
     if parent is not None:
-        opt.inherit(role, parent.effective, effective)
+        opt.inherit(role, dict(parent.effective), effective)  # as they are written
     return opt.Options(explicit, effective)
 
 
@@ -249,6 +249,8 @@ def find_reference(graph: Graph, name: str) -> Node:
 
 def _enter(graph: Graph, definition: dict[str, Any], driver: Driver, options: opt.Options) -> Node:
     """Check what is common to all drivers, then give the node its name."""
+    if type(definition) is not dict:
+        _refuse_nameless(definition, driver, options)
     flags = opt.Flags(options.effective)
     if flags.force_share and not flags.read_only:
         raise QmpError(wording.FORCE_SHARE_WRITABLE)
@@ -267,7 +269,17 @@ def _enter(graph: Graph, definition: dict[str, Any], driver: Driver, options: op
     return node
 
 
+def _refuse_nameless(definition: dict[str, Any], driver: Driver, options: opt.Options) -> None:
+    options.effective.get(opt.READ_ONLY)  # options that are on or off are looked at before
+    if driver.name in {"file", "host_device"} and not isinstance(definition.get("filename"), str):
+        raise QmpError(wording.needs_filename(driver.name))
+    if definition.get("filename") == "" and driver.is_protocol:
+        raise QmpError(wording.needs_filename(driver.name))
+
+
 def _attach_children(graph: Graph, node: Node, children: dict[str, Node], owned: set[Node]) -> None:
+    if len(children) < len(node.driver.open_children):
+        raise QmpError(wording.NO_FILE)
     for name, child in children.items():
         _attach(graph, node, child, name, child_role(name, type(node.driver)))
         if child in owned:

@@ -72,6 +72,7 @@ _QCOW2: dict[str, Any] = {
 }
 _DRIVERS: dict[str, dict[str, Any]] = {
     "file": _FILE,
+    "host_device": _FILE,
     "raw": {"size": _SIZE, "offset": _SIZE},
     "null-co": _NULL,
     "null-aio": _NULL,
@@ -79,6 +80,10 @@ _DRIVERS: dict[str, dict[str, Any]] = {
 }
 _EARLY = frozenset(("lazy-refcounts", "encrypt.format", "encrypt.key-secret"))
 """Options that are asked for before the others are looked at as a whole."""
+
+
+_NOTHING: tuple[Any, ...] = (None, {}, [])
+"""What an option may be without saying anything."""
 
 
 class Untyped(dict["str", "Any"]):
@@ -95,7 +100,7 @@ class Texts(dict["str", "Any"]):
     __slots__ = ("_pending", "_table", "written")
 
     def __init__(self, name: str, written: dict[str, Any]) -> None:
-        super().__init__((key, value) for key, value in written.items() if value is not None)
+        super().__init__((key, written[key]) for key in written if written[key] not in _NOTHING)
         self.written = written
         self._table = _COMMON | _DRIVERS[name]
         self._pending = [_COMMON, _DRIVERS[name]]
@@ -201,12 +206,14 @@ def prepared(definition: Untyped) -> dict[str, Any]:
         found[name] = _child(definition.get(name))
         if isinstance(found[name], str) and any(key.startswith(f"{name}.") for key in found):
             raise QmpError(wording.REFERENCE_WITH_NAME)
+    if "data-file" in found:
+        found["data-file"] = _child(found["data-file"])
+        if found["data-file"] is None:
+            del found["data-file"]
     if definition.get("backing") in (None, "") and not driver.supports_backing:
         found.pop("backing", None)
     if isinstance(found.get("backing"), dict):
         found["backing"] = Untyped(found["backing"])
-    if driver.name == "file" and not isinstance(found.get("filename"), str):
-        raise QmpError(wording.needs_filename(driver.name))
     name = found.pop("node-name", None)
     if name is not None:
         found["node-name"] = _text(name)
@@ -214,13 +221,16 @@ def prepared(definition: Untyped) -> dict[str, Any]:
 
 
 def _child(wanted: Any) -> Any:
+    """What a child's name stands for; None if the driver will miss the child."""
     if isinstance(wanted, str):
         return wanted
-    if not isinstance(wanted, dict) or not wanted:
-        raise QmpError(wording.NO_FILE)
+    if not isinstance(wanted, (dict, list)) or not wanted:
+        return None
+    if isinstance(wanted, list):
+        raise QmpError(wording.NO_DRIVER_NOR_FILE)
     child = Untyped(wanted)
     if not isinstance(child.get("driver"), str):
-        if "filename" not in child:
+        if not isinstance(child.get("filename"), str):
             raise QmpError(wording.NO_DRIVER_NOR_FILE)
         child["driver"] = "file"
     return child
@@ -237,7 +247,7 @@ def refuse_rest(node: Node, definition: Untyped) -> None:
     if "backing" in definition and not driver.supports_backing:
         raise QmpError(wording.NO_BACKING_FILES)
     options = flat_options(definition, driver.child_names)
-    rest = [key for key in hash_order(options) if key not in known or options[key] == {}]
+    rest = [key for key in hash_order(options) if key not in known]
     if rest:
         raise QmpError(wording.unsupported_option(driver.name, rest[0], driver.is_protocol))
 

@@ -161,6 +161,25 @@ def test_downgrade_after_an_idle_reopen(server):
     assert server.descriptor("c0").mode == "ro"
 
 
+@pytest.mark.only_qmpd("the original forgets that the bitmaps are in memory still")
+def test_bitmaps_after_a_refused_reopen(server):
+    image(server.dir, "c0")
+    qemu_img(server.dir, "bitmap", "--add", "c0", "b0")
+    server.execute("blockdev-add", driver="qcow2", node_name="q", file=FILE)
+    top = {"driver": "raw", "node-name": "r", "file": "q"}
+    server.execute("blockdev-add", **top)
+    change = {"driver": "qcow2", "node-name": "q", "file": "s", "read-only": True}
+    more = {"driver": "raw", "node-name": "r", "file": "q", "offset": -1}
+    server.refusal("blockdev-reopen", options=[change, more])
+    data = server.nodes()["q"]["image"]["format-specific"]["data"]
+    assert data["bitmaps"] == [{"name": "b0", "granularity": 65536, "flags": ["in-use", "auto"]}]
+    assert info(server.dir / "c0")["format-specific"]["data"]["bitmaps"] == data["bitmaps"]
+    server.execute("blockdev-del", node_name="r")
+    server.execute("blockdev-del", node_name="q")
+    (saved,) = info(server.dir / "c0")["format-specific"]["data"]["bitmaps"]
+    assert saved["flags"] == ["auto"]
+
+
 @pytest.mark.only_qmpd("the original goes by a name that the next query changes")
 def test_top_by_a_name_that_was_never_shown(server):
     chain(server.dir, "c0", "c1")

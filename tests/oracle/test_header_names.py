@@ -1,9 +1,12 @@
 """Names in headers: protocols, formats that are none, and ``json:`` with all kinds of values."""
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from qmpd.testing.oracle import MIB, Step, call, compare, image, on_host
 from tests.oracle.building import header_with
+from tests.oracle.machine.names import header_names
 
 pytestmark = pytest.mark.oracle
 
@@ -283,3 +286,14 @@ def test_json_names(fmt):
 def test_json_names_with_other_formats():
     """What is complained of first, and values that only one driver knows."""
     compare_all([(f"json:{text}", fmt) for text, fmt in OTHERS])
+
+
+# One example is many names, since servers are started for each.
+@given(st.lists(header_names(), min_size=20, max_size=40))
+@settings(
+    max_examples=max(settings.default.max_examples // 20, 1),
+    suppress_health_check=list(HealthCheck),
+)
+def test_random_json_names(names):
+    """Any options, of any type, nested or dotted, right or wrong."""
+    compare_all(names)

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from qmpd.testing.oracle import MIB, chain, image, qemu_img
+from qmpd.testing.oracle import MIB, chain, image
 
 _BLOCK = 4096
 _DIRECTORY = "tmpl0"  # as long as the directory of a side, so that absolute names can be replaced
@@ -139,7 +139,7 @@ def _sizes(directory):
 
 
 def _parts(directory):
-    """Subclusters of several sizes, and bitmaps that record."""
+    """Subclusters of several sizes."""
     options = {
         "c0": {"extended_l2": "on", "cluster_size": 16384},
         "c1": {"extended_l2": "on"},
@@ -154,8 +154,6 @@ def _parts(directory):
         for number, name in enumerate(_layers(5))
     }
     chain(directory, *_layers(5), options=options, writes=writes)
-    for name, more in (("c0", ()), ("c2", ("-g", "4096")), ("c3", ("--disable",))):
-        qemu_img(directory, "bitmap", "--add", *more, name, "b0")
 
 
 def _sparse(directory):
