@@ -36,6 +36,7 @@ class HumanMonitor:
         self._unsent = b""
         self._busy = False
         self._closed = False
+        self._pollable = True
         self._blocking: list[int] = []
 
     def start(self) -> None:
@@ -74,14 +75,11 @@ class HumanMonitor:
                 self._blocking.append(fd)
                 os.set_blocking(fd, False)
         self._write(_GREETING.format(**self._machine.version["qemu"]).encode() + PROMPT)
-        self._watch()
-
-    def _watch(self) -> None:
-        if self._client is not None:
-            if is_pollable(self._client[0]):
-                self._reactor.add_reader(self._client[0], self._readable)
-            else:
-                self._reactor.call_soon(self._readable)
+        self._pollable = is_pollable(client[0])
+        if self._pollable:
+            self._reactor.add_reader(client[0], self._readable)
+        else:
+            self._reactor.call_soon(self._readable)
 
     def _readable(self) -> None:
         if self._client is None:
@@ -97,12 +95,15 @@ class HumanMonitor:
             return
         self._keys += data
         self._go_on()
+        if not self._pollable:
+            self._reactor.call_soon(self._readable)
 
     def _ended(self) -> None:
         """Wait for the next client; standard input has none, but its monitor can still talk."""
         if self._client is None:
             return
-        self._reactor.remove_reader(self._client[0])
+        if self._pollable:
+            self._reactor.remove_reader(self._client[0])
         if self._client[0] == self._client[1]:
             self._drop()
             if not self._closed:
@@ -161,7 +162,8 @@ class HumanMonitor:
             return
         client, self._client = self._client, None
         self._unsent = b""
-        self._reactor.remove_reader(client[0])
+        if self._pollable:
+            self._reactor.remove_reader(client[0])
         for fd in self._blocking:
             os.set_blocking(fd, True)
         self._blocking.clear()

@@ -1,7 +1,9 @@
 """The human monitor on standard input: greeting, prompt, and the echo of every key."""
 
 import re
+import socket
 import subprocess
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -81,6 +83,56 @@ def test_commands(tmp_path):
     lines = ["info block", "stop", "cont", "info status", "nope", "qemu-io d", 'qemu-io d "length"']
     drive = "if=none,id=d,driver=null-co,read-zeroes=on,size=1M"
     check("\n".join(lines).encode(), "-drive", drive, "-monitor", "stdio", directory=tmp_path)
+
+
+def test_keys_from_a_file(tmp_path):
+    """Longer than what is read at once."""
+    outputs = []
+    (tmp_path / "keys").write_bytes(b"info name\n" * 600 + b"quit\n")
+    for side in Side:
+        words = [*program_command(side, Program.SYSTEM), *_system_arguments(Program.SYSTEM)]
+        with (tmp_path / "keys").open("rb") as keys:
+            done = subprocess.run(
+                [*words, "-monitor", "stdio", "-name", "x"],
+                stdin=keys,
+                capture_output=True,
+                timeout=PATIENCE,
+                check=True,
+            )
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1]
+
+
+def test_one_client_after_the_other(tmp_path):
+    """Each is greeted; what one has typed is not there for the next."""
+    heard = []
+    for side in Side:
+        path = tmp_path / f"{side.value}.sock"
+        words = [*program_command(side, Program.SYSTEM), *_system_arguments(Program.SYSTEM)]
+        with subprocess.Popen([*words, "-monitor", f"unix:{path},server=on,wait=off"]) as process:
+            said = [converse(path, keys) for keys in (b"inf", b"info name\n", b"quit\n")]
+            assert process.wait(PATIENCE) == 0
+        heard.append(said)
+    assert heard[0] == heard[1]
+
+
+def converse(path, keys):
+    """Type keys one after the other, and return what is heard until the end of their echo."""
+    deadline = time.monotonic() + PATIENCE
+    with socket.socket(socket.AF_UNIX) as client:
+        while True:
+            try:
+                client.connect(str(path))
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+        client.settimeout(PATIENCE)
+        client.sendall(keys)
+        heard = b""
+        wanted = {b"inf": b"inf\x1b[K", b"info name\n": b"\r\n(qemu) "}.get(keys, b"quit\x1b[K\r\n")
+        while not heard.endswith(wanted) or (keys == b"info name\n" and heard.count(b"(qemu)") < 2):
+            heard += client.recv(1)
+        return heard
 
 
 @pytest.mark.parametrize(
