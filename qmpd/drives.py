@@ -19,6 +19,8 @@ from qmpd.block.untyped import Untyped
 from qmpd.errors import QmpError
 from qmpd.options import limits
 from qmpd.options.errors import OptionError
+from qmpd.schema.scalars import BOOL, KEYVAL, UINT64, WRONG
+from qmpd.schema.wording import wrong_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,10 +45,14 @@ WARNING: Image format was not specified for '{}' and probing guessed raw.
 block 0 will be restricted.
          Specify the 'raw' format explicitly to remove the restrictions.
 """
-_DISCARD = {"on": "unmap", "unmap": "unmap", "off": "ignore", "ignore": "ignore"}
 _ERROR_ACTIONS = {"ignore", "report", "stop"}
 _ON = ("on", "yes", "true", "y")
 _WITHOUT_MEANING = ("index", "bus", "unit", "stats-account-invalid", "stats-account-failed")
+_NUMBERS = ("index", "unit", "bus")
+_SWITCHES = ("read-only", "copy-on-read", "snapshot")
+_TWO_NAMES = "'read-only' and its alias 'readonly' can't be used at the same time"
+_REFUSED_AIO = "aio"
+"""Stays among the options if it cannot be: the file is what refuses it."""
 _LACKING = ("snapshot", "copy-on-read")
 
 _UNITS = {"none": 0, "virtio": 0, "ide": 2, "scsi": 7, "floppy": 0, "pflash": 0, "mtd": 0, "sd": 0}
@@ -91,24 +97,25 @@ def open_drive(machine: Machine, names: Names, bays: Bays, given: Opts) -> None:
     """
     options = dict(given.items)
     limits.rename(options)
-    for old, new in (("readonly", "read-only"), ("format", "driver")):
-        if old in options and new in options:
-            raise QmpError(f"Cannot specify both '{new}' and '{old}'")
-        if old in options:
-            options[new] = options.pop(old)
+    if "readonly" in options:
+        if "read-only" in options:
+            raise QmpError(_TWO_NAMES)
+        options["read-only"] = options.pop("readonly")
     writeback = _take_cache(options)
+    _check(options, _NUMBERS, UINT64, "a number")
     medium = _take_medium(options)
-    interface = options.pop("if", "ide")
-    if interface not in _UNITS:
-        raise QmpError(f"unsupported bus type '{interface}'")
-    if interface not in (*_DEVICES, "none"):
-        raise QmpError(f"machine type does not support if={interface},bus=0,unit=0")
+    interface = _take_interface(options)
+    _check(options, _SWITCHES, BOOL, "'on' or 'off'")
     number = bays.take(interface, medium)
     filename = options.pop("file", "")
     user = User(given.id or number, device=True, drive=True)
     user.writeback = writeback
     group = options.pop(limits.GROUP, user.name)
     members = limits.members(_take_rest(options), group)
+    if "format" in options:
+        if "driver" in options:
+            raise QmpError("Cannot specify both 'driver' and 'format'")
+        options["driver"] = options.pop("format")
     if members:
         user.limits = bays.groups.setdefault(group, {})
         user.limits.clear()
@@ -128,6 +135,13 @@ def open_drive(machine: Machine, names: Names, bays: Bays, given: Opts) -> None:
             bays.devices.append(properties)
 
 
+def _check(options: dict[str, str], names: tuple[str, ...], kind: int, expected: str) -> None:
+    """Complain of a value that is no number, or no switch's position."""
+    for name in names:
+        if name in options and KEYVAL[kind](options[name], None) is WRONG:
+            raise QmpError(wrong_value(name, expected))
+
+
 def _take_cache(options: dict[str, str]) -> bool:
     mode = options.pop("cache", None)
     if mode is not None:
@@ -136,6 +150,7 @@ def _take_cache(options: dict[str, str]) -> bool:
         members = ("cache.writeback", "cache.direct", "cache.no-flush")
         for member, value in zip(members, _CACHE[mode], strict=True):
             options.setdefault(member, "on" if value else "off")
+    _check(options, ("cache.writeback",), BOOL, "'on' or 'off'")
     return options.pop("cache.writeback", "on") in _ON
 
 
@@ -144,6 +159,15 @@ def _take_medium(options: dict[str, str]) -> str:
     if medium not in {"disk", "cdrom"}:
         raise QmpError(f"'{medium}' invalid media")
     return "cd" if medium == "cdrom" else "hd"
+
+
+def _take_interface(options: dict[str, str]) -> str:
+    interface = options.pop("if", "ide")
+    if interface not in _UNITS:
+        raise QmpError(f"unsupported bus type '{interface}'")
+    if interface not in (*_DEVICES, "none"):
+        raise QmpError(f"machine type does not support if={interface},bus=0,unit=0")
+    return interface
 
 
 def _take_rest(options: dict[str, str]) -> dict[str, int]:
@@ -159,14 +183,14 @@ def _take_rest(options: dict[str, str]) -> dict[str, int]:
     if aio not in {"threads", "native", "io_uring"}:
         raise QmpError("invalid aio option")
     if aio == "native" and options.get("cache.direct") not in _ON:
-        raise QmpError(wording.AIO_NATIVE_NEEDS_DIRECT)
+        options[_REFUSED_AIO] = aio
     limits.check(taken)
     for name, kind in (("werror", "write"), ("rerror", "read")):
         action = options.pop(name, "report")
         if action not in _ERROR_ACTIONS and not (kind == "write" and action == "enospc"):
             raise QmpError(f"'{action}' invalid {kind} error action")
     for name in _LACKING:
-        if options.pop(name, "off") != "off":
+        if options.pop(name, "off") in _ON:
             raise QmpError(f"qmpd does not have {name} for drives")
     return taken
 
@@ -180,14 +204,17 @@ def _open(
     detect_zeroes = options.pop("detect-zeroes", "off")
     if detect_zeroes not in {"off", "on", "unmap"}:
         raise QmpError(f"invalid parameter value: {detect_zeroes}")
-    if not filename and not options.keys() - {"read-only"}:
+    if not filename and not options.keys() - {"read-only", _REFUSED_AIO}:
         machine.add_drive(user, None, 0, 0)
         return
+    refused = options.pop(_REFUSED_AIO, None)
     definition = _definition(options, filename)
+    if refused is not None and _is_file(definition):
+        raise QmpError(wording.AIO_NATIVE_NEEDS_DIRECT)
     if "driver" not in definition:
         definition["driver"] = probe(graph, definition)
         if definition["driver"] == "raw":
-            stderr.write(_GUESSED.format(definition["file"]["filename"]))
+            stderr.write(_GUESSED.format(_name(definition["file"])))
     driver_class(definition["driver"])
     node = open_node(graph, Untyped(definition))
     node.flags.detect_zeroes = detect_zeroes  # unlike a definition's it stands by itself
@@ -199,11 +226,21 @@ def _open(
         raise
 
 
+def _is_file(definition: dict[str, Any]) -> bool:
+    """Whether a file is what would be opened first."""
+    file = definition.get("file", definition)
+    return isinstance(file, dict) and file.get("driver") == "file" and "filename" in file
+
+
+def _name(file: dict[str, Any] | str) -> str:
+    if isinstance(file, str):
+        return file
+    return str(file.get("filename") or f"{file['driver']}://")
+
+
 def _definition(options: dict[str, str], filename: str) -> dict[str, Any]:
     for name, value in (("read-only", "off"), ("auto-read-only", "on")):
         options.setdefault(name, value)
-    if "discard" in options:
-        options["discard"] = _choice(_DISCARD, options["discard"], "Invalid discard option")
     definition = _with_file(nest(options), filename)
     file = definition.get("file")
     if isinstance(file, dict):
@@ -217,23 +254,17 @@ def _definition(options: dict[str, str], filename: str) -> dict[str, Any]:
 
 def _with_file(tree: dict[str, Any], filename: str) -> dict[str, Any]:
     """Put the file's name where the driver looks for it."""
+    driver = tree.get("driver")
+    if filename and driver is not None and driver_class(driver).is_protocol:
+        return {**driver_class(driver).parse_filename(filename), **tree}
     found = definition_of(filename) if filename else {}
     if "driver" not in tree and "file" not in tree and not found:
         raise QmpError(wording.NO_DRIVER_NOR_FILE)
     if not found:
         return tree
-    driver = tree.get("driver")
-    if driver is not None and driver_class(driver).is_protocol:
-        return {**found.get("file", {}), **tree}
     file = tree.get("file")
     if isinstance(file, dict):
         if "filename" in file and "filename" in found.get("file", {}):
             raise QmpError("Can't specify 'file' and 'filename' options at the same time")
         found["file"] = {**found.get("file", {}), **file}
     return {**tree, **found}
-
-
-def _choice(choices: dict[str, str], wanted: str, complaint: str) -> str:
-    if wanted not in choices:
-        raise QmpError(complaint)
-    return choices[wanted]

@@ -51,13 +51,14 @@ class Device:
     ``tray`` tells whether the medium lies in one, ``io_status`` whether errors can stop it.
     """
 
-    __slots__ = ("io_status", "path", "removable", "tray", "user")
+    __slots__ = ("io_status", "iothread", "path", "removable", "tray", "user")
 
     def __init__(self, user: User, path: str, *, removable: bool) -> None:
         self.user = user
         self.path = path
         self.removable = self.tray = removable
         self.io_status = True
+        self.iothread = ""
 
     @property
     def drive(self) -> str:

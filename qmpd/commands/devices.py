@@ -92,10 +92,12 @@ class Plugged:
 class Names:
     """QOM paths: devices without an id are numbered, whatever they are."""
 
-    __slots__ = ("_anonymous", "plugged")
+    __slots__ = ("_anonymous", "iothreads", "plugged")
 
     def __init__(self) -> None:
         self._anonymous = 0
+        self.iothreads: dict[str, str] = {}
+        """Which thread each SCSI controller runs in; empty for the main one."""
         self.plugged: dict[str, Plugged] = {}
 
     def path(self, device_id: str | None) -> str:
@@ -113,6 +115,12 @@ def plug(machine: Machine, names: Names, properties: dict[str, Any]) -> None:
         QmpError: the drive does not exist or cannot be used like this.
     """
     machine.slots = names
+    if "iothread" in properties:
+        from qmpd.commands import iothreads
+
+        iothreads.check(machine, properties["iothread"])
+    if properties["driver"].startswith("virtio-scsi"):
+        names.iothreads[str(properties.get("id"))] = properties.get("iothread", "")
     device = _entered(properties)
     backend = _use_drive(machine, names, properties)
     if device is not None:
@@ -133,15 +141,7 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
     path = properties.get("path") or names.path(properties.get("id"))
     drive = properties.get("drive")
     if drive is None:
-        if kind in _NEEDS_DRIVE:
-            raise QmpError("drive property not set")
-        found = _KINDS.get(kind)
-        if found is None or not found.removable:
-            return ""
-        name = properties.get("id") or path
-        device = machine.plug_empty(User(name, device=True))
-        device.tray, device.io_status = found.tray, found.io_status
-        return name
+        return _use_nothing(machine, properties, path)
     if kind not in _KINDS:
         raise QmpError(f"'{kind}' is not a valid device model name")
     found = _KINDS[kind]
@@ -151,6 +151,7 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
         raise QmpError(f"Property '{found.owner}.drive' can't find value '{drive}'")
     if node is None and not found.removable:
         raise QmpError("Device needs media, but drive is empty")
+    home = _thread(machine, names, properties, node)
     perm, shared = _permissions(found, node, properties)
     # A backend goes by its device's id; that of a part of the device has only a path.
     given = properties.get("id")
@@ -161,10 +162,36 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
     elif node is not None:
         user = User(name, device=True)
         device = machine.plug(user, node, perm, shared, removable=found.removable)
-    device.tray, device.io_status = found.tray, found.io_status
+    device.tray, device.io_status, device.iothread = found.tray, found.io_status, home
     if properties.get("write-cache") in _SWITCHES:
         device.user.writeback = properties["write-cache"] == "on"
     return device.user.name
+
+
+def _use_nothing(machine: Machine, properties: dict[str, Any], path: str) -> str:
+    """Enter a device without a drive, if it is one that can have a medium."""
+    kind = properties["driver"]
+    if kind in _NEEDS_DRIVE:
+        raise QmpError("drive property not set")
+    found = _KINDS.get(kind)
+    if found is None or not found.removable:
+        return ""
+    name = properties.get("id") or path
+    device = machine.plug_empty(User(name, device=True))
+    device.tray, device.io_status = found.tray, found.io_status
+    return name
+
+
+def _thread(machine: Machine, names: Names, properties: dict[str, Any], node: Node | None) -> str:
+    """The thread that the device runs in, empty for the main one."""
+    if not any(names.iothreads.values()):
+        return ""
+    from qmpd.commands import iothreads
+
+    home = iothreads.of_device(names.iothreads, properties)
+    if node is not None:
+        iothreads.check_neighbours(machine, node, home)
+    return home
 
 
 def _permissions(kind: Kind, node: Node | None, properties: dict[str, Any]) -> tuple[int, int]:

@@ -70,9 +70,11 @@ class CommandLine:
                     yield self._build(part)
             return
         for kind in readers.SYSTEM_ORDER:
-            for option in self._options:
-                if option.kind == kind:
-                    yield self._build(option)
+            chosen = [option for option in self._options if option.kind == kind]
+            if kind == known.DEVICE:  # those in JSON come after all the others
+                chosen.sort(key=lambda option: readers.is_json(option.text))
+            for option in chosen:
+                yield self._build(option)
 
     def monitored(self) -> set[str]:
         """The character devices that a monitor is going to use, also one further on the line."""

@@ -2,10 +2,14 @@
 
 import os
 import socket
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
-from qmpd.testing.oracle import Program
+from qmpd.testing.oracle import Program, Side, run_to_end
 from qmpd.testing.oracle.start import PATIENCE, without_program_name
 
 PROGRAMS = pytest.mark.parametrize("program", Program, ids=["storage-daemon", "system"])
@@ -157,3 +161,32 @@ def test_reconnect(start_server, program, tmp_path):
             connection, _ = listener.accept()
             with connection, connection.makefile("rb") as lines:
                 assert lines.readline().startswith(b'{"QMP": ')
+
+
+_WORDS = [
+    *("path=x", "path=", "fd=77", "fd=1", "fd=z", "host=h", "host=", "server=on", "server=off"),
+    *("server", "wait=on", "wait=off", "nowait", "reconnect=0", "reconnect=1", "reconnect=z"),
+    *("delay=on", "nodelay=on", "nodelay", "delay=off", "websocket=on", "tls-creds=t"),
+    *("tls-authz=a", "to=1", "to=x", "ipv4=on", "ipv4=q", "tight=off", "bogus=1", "id=c", "id=1"),
+]
+
+
+@settings(max_examples=min(settings().max_examples, 400) // 4)
+@given(
+    words=st.lists(st.sampled_from(_WORDS), min_size=1, max_size=5, unique=True),
+    program=st.sampled_from(Program),
+)
+def test_any_words_about_a_socket(words, program):
+    """Which of several mistakes is told; what can be listened on is left out."""
+    assume(not {"server", "server=on"} & {*words} or any("=z" in w or "=q" in w for w in words))
+    words, _ = device(program, ",".join(words))
+    words += [program.blockdev_option, "nope"]
+    with TemporaryDirectory() as name:
+        ours, theirs = (
+            without_paragraph(run_to_end(side, program, words, Path(name)).stderr) for side in Side
+        )
+    assert ours == theirs
+
+
+def without_paragraph(text):
+    return [without_program_name(line) if ": -" in line else line for line in text.splitlines()]

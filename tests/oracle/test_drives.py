@@ -1,6 +1,11 @@
 """-drive: what a harness of the original builds its machines from."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qmpd.testing.oracle import (
     MIB,
@@ -197,3 +202,35 @@ def test_refusals(text, tmp_path):
         for line in theirs
     ]
     assert [end.status for end in ends] == [1, 1]
+
+
+_OPTIONS = [
+    *("file=t", "file=r", "file=nope", "file=", "file=null-co://", "file=json:{}", "file=file:t"),
+    *("format=qcow2", "format=raw", "format=bogus", "format=null-co", "driver=raw", "driver=file"),
+    *("read-only=on", "readonly=on", "readonly=off", "read-only=maybe", "auto-read-only=off"),
+    *("force-share=on", "cache=none", "cache=bogus", "cache=unsafe", "cache.direct=on"),
+    *("cache.direct=z", "aio=native", "aio=threads", "aio=bogus", "discard=unmap"),
+    *("discard=bogus", "detect-zeroes=on", "detect-zeroes=unmap", "detect-zeroes=bogus"),
+    *("media=cdrom", "media=disk", "media=bogus", "werror=bogus", "werror=enospc"),
+    *("rerror=enospc", "rerror=ignore", "if=virtio", "if=bogus", "if=ide", "id=x", "id=1x"),
+    *("node-name=nn", "node-name=1n", "file.locking=off", "file.filename=t", "file.driver=file"),
+    *("file.driver=null-co", "file.driver=bogus", "backing.driver=null-co", "backing.foo=1"),
+    *("foo=bar", "lazy-refcounts=on", "lazy-refcounts=z", "size=1k", "size=-1", "offset=z"),
+    *("offset=1M", "l2-cache-size=1x", "copy-on-read=z", "snapshot=off", "snapshot=z", "bps=5"),
+    *("bps=-1", "index=0", "index=z", "unit=z", "bus=0", "bus=z"),
+]
+
+
+@settings(max_examples=min(settings().max_examples, 400) // 4)
+@given(options=st.lists(st.sampled_from(_OPTIONS), min_size=1, max_size=5, unique=True))
+def test_any_options(options):
+    """Which of several mistakes is told."""
+    text = ",".join([*options, "if=none"])
+    with TemporaryDirectory() as name:
+        images(Path(name))
+        words = ["-drive", text, *LATER]
+        ours, theirs = (
+            run_to_end(side, Program.SYSTEM, words, Path(name)).last_line
+            for side in (Side.QMPD, Side.REAL)
+        )
+    assert ours == theirs

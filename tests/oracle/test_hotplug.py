@@ -14,6 +14,7 @@ from qmpd.testing.oracle import (
     wait_event,
     wait_progress,
 )
+from tests.oracle.building import either
 
 pytestmark = pytest.mark.oracle
 
@@ -187,3 +188,34 @@ def test_a_job_that_is_ready_ends_well():
         *DRIVE,
         layout=False,
     )
+
+
+READ_ONLY = {"read-only": True}
+THREAD = {"iothread": "i0"}
+THREADS = [
+    *("-object", "iothread,id=i0", "-object", "iothread,id=i1"),
+    *(word for node in "nmo" for word in ("-blockdev", f"null-co,node-name={node},read-only=on")),
+    *("-device", "virtio-scsi,id=s0,iothread=i0", "-device", "virtio-scsi,id=s1,iothread=i1"),
+    *("-device", "virtio-scsi,id=s2"),
+]
+
+
+def on(kind, drive, name, **properties):
+    return either(call("device_add", driver=kind, drive=drive, id=name, **properties))
+
+
+def test_devices_of_one_image_in_several_threads():
+    """Neither the disks of one node nor those of nodes that are connected can be in two."""
+    plug = [
+        *(on("scsi-hd", "n", f"n{i}", bus=f"s{i % 3}.0") for i in range(5)),
+        on("scsi-cd", "n", "n5", bus="s2.0"),
+        *(on("virtio-blk", "n", f"v{i}", **extra) for i, extra in enumerate([{}, THREAD])),
+        on("scsi-hd", "m", "m0"),
+        *(on("scsi-hd", "m", f"m{i + 1}", bus=f"s{i}.0") for i in range(3)),
+        call("blockdev-add", driver="raw", node_name="r", file="n", **READ_ONLY),
+        *(on("scsi-hd", "r", f"r{i}", bus=f"s{i}.0") for i in range(3)),
+        *(on("virtio-blk", "o", f"o{i}", iothread=f"i{i}") for i in range(2)),
+        on("scsi-hd", "o", "o3", bus="s0.0"),
+        either(call("device_add", driver="virtio-scsi", id="s3", iothread="nope")),
+    ]
+    compare([*plug, call("query-block")], program=Program.SYSTEM, arguments=THREADS)
