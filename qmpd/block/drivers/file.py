@@ -90,17 +90,18 @@ class FileDriver(Driver):
         try:
             if options.get("aio") == "native" and not flags.direct:
                 raise QmpError(wording.AIO_NATIVE_NEEDS_DIRECT)
-            found = os.fstat(self.fd)
-            self._refuse_other_kinds(found.st_mode)
-            self._length = (self.size() + 511) & ~511
+            self._length = (self._first_size() + 511) & ~511
         except QmpError:
             os.close(self.fd)
             self.fd = -1
             raise
 
-    def _refuse_other_kinds(self, mode: int) -> None:
-        if not stat.S_ISREG(mode):
+    def _first_size(self) -> int:
+        """Look at what was opened: its size, if it is of the right kind."""
+        found = os.fstat(self.fd)
+        if not stat.S_ISREG(found.st_mode):
             raise QmpError(wording.not_regular(self.name, self.path))
+        return found.st_size
 
     def _open_for_ever(self) -> int:
         """Decide once and for all how the file is open, as QEMU 3.1 did."""
@@ -353,9 +354,11 @@ class HostDeviceDriver(FileDriver):
         """The prefix is not part of the path."""
         return {"filename": name.removeprefix("host_device:")}
 
-    def _refuse_other_kinds(self, mode: int) -> None:
+    def _first_size(self) -> int:
+        mode = os.fstat(self.fd).st_mode
         if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
             raise QmpError(wording.not_a_device(self.name, self.path))
+        return self.size()
 
     def size(self) -> int:
         """Where the device ends; what has no end has no size."""
