@@ -115,6 +115,9 @@ class Driver:
         """
         return {"filename": name}
 
+    def forget(self) -> None:
+        """The file below is another one now: what is known of the old one counts no more."""
+
     @staticmethod
     def join_options(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
         """What a reopen makes of ``new`` options where ``old`` ones stay."""

@@ -131,6 +131,13 @@ class Node(Parent):
             shared &= edge.shared
         return perm, shared
 
+    def inherits_through(self, top: Node) -> bool:
+        """Whether the node has options from ``top``, or from one that has them from there."""
+        node: Node | None = self
+        while node is not None and node is not top:
+            node = node.inherits_from
+        return node is not None
+
     def child(self, name: str) -> Node | None:
         """The child at the edge ``name``, or None."""
         edge = self.children.get(name)

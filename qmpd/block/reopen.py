@@ -167,6 +167,8 @@ class ReopenQueue:
         for name in sorted(_LINKS):
             if name in entry.children:
                 self._relink(tx, entry, name)
+        if entry.replaced and "file" in entry.children:
+            tx.on_commit(node.driver.forget)
         _check_unchanged(entry, handled)
 
     def _relink(self, tx: Transaction, entry: _Entry, name: str) -> None:

@@ -136,8 +136,7 @@ def _write_range(access: Access, given: _Arguments, offset: int, length: int) ->
     node = access.node
     try:
         if given.zero:
-            unmap = given.unmap and node.flags.unmap
-            node.driver.write_zeroes(offset, length, unmap=unmap)
+            node.driver.write_zeroes(offset, length, unmap=given.unmap)
         else:
             pattern = _DEFAULT_PATTERN if given.pattern is None else given.pattern
             node.driver.pwrite(offset, bytes([pattern]) * length)

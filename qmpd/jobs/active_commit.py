@@ -70,12 +70,12 @@ class ActiveCommitJob(BlockJob):
         Raises:
             QmpError: why not.
         """
-        if skip_filters(self.source) is skip_filters(self.base):
-            raise QmpError(wording.MIRROR_INTO_ITSELF)
         was_read_only = self.base.flags.read_only
         if was_read_only:
             set_read_only(self.graph, self.base, read_only=False)
         try:
+            if skip_filters(self.source) is skip_filters(self.base):
+                raise QmpError(wording.MIRROR_INTO_ITSELF)
             self._take_hold()
         except QmpError:
             if was_read_only:

@@ -207,7 +207,7 @@ class CommitJob(BlockJob):
             for edge in flt.parents
             if isinstance(edge.parent, Node) and edge.role & p.ROLE_COW
         ]
-        inherits = _inherits_through(self.base, self.top)
+        inherits = self.base.inherits_through(self.top)
         try:
             replace_node(self.graph, flt, self.base)
         except QmpError as error:
@@ -277,12 +277,3 @@ class CommitJob(BlockJob):
     def _drop_reader(self) -> None:
         self.drop_backend(self._reader)
         self._reader = None
-
-
-def _inherits_through(node: Node, top: Node) -> bool:
-    while node is not top:
-        above = node.inherits_from
-        if above is None:
-            return False
-        node = above
-    return True

@@ -210,6 +210,8 @@ class StreamJob(BlockJob):
                 self.graph.retarget(tx, edge, base)
             tx.touched.pop(old, None)  # what it needed of others stays until the job lets go
             refresh(tx)
+        if base is not None and base.inherits_through(self.target):
+            base.inherits_from = self.target
         self.graph.collect([old])
 
     def abort(self) -> None:

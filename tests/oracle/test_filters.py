@@ -369,6 +369,43 @@ def test_what_is_written_is_compressed(lines):
     )
 
 
+def test_zeros_are_given_back():
+    """A guest's wish to free what it zeroes does not depend on the options of the node."""
+    line = "write -q -z -u 0 128k"
+    compare(
+        [
+            *(add("q", qcow2("c0")), add("r", {"driver": "raw", "file": qcow2("base")})),
+            *(io("q", line), io("r", line), delete("r"), delete("q")),
+        ],
+        images,
+        program=Program.SYSTEM,
+    )
+
+
+def test_images_change_their_files():
+    """Tables are read anew from the file that an image has now."""
+    one = {"driver": "qcow2", "node-name": "one", "backing": None}
+    two = {"driver": "qcow2", "node-name": "two", "backing": None}
+    compare(
+        [
+            *(add("s0", file("c0")), add("s1", file("base"))),
+            *(call("blockdev-add", **one, file="s0"), call("blockdev-add", **two, file="s1")),
+            *(io("one", "write -q -P 7 900k 1k"), io("two", "write -q -P 8 600k 1k")),
+            call("blockdev-reopen", options=[one | {"file": "s1"}, two | {"file": "s0"}]),
+            *(io("one", "write -q -P 9 600k 512"), io("two", "write -q -P 10 900k 512")),
+            call("blockdev-reopen", options=[one | {"file": "s0"}, two | {"file": "s1"}]),
+            *(delete("one"), delete("two")),
+        ],
+        lambda directory: [
+            image(
+                directory, name, writes=["write -q -P 1 600k 64k", "write -q -P 2 900k 60k"][::step]
+            )
+            for name, step in (("c0", 1), ("base", -1))
+        ],
+        program=Program.SYSTEM,
+    )
+
+
 def test_device_on_a_filter():
     """A device sees the filter's node, statistics tell what lies below it."""
     compare(

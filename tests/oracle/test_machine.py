@@ -93,7 +93,7 @@ class Sequence(RuleBasedStateMachine):
     def note(self, options):
         if "node-name" in options:
             self.defined[options["node-name"]] = options
-        for member in ("file", "backing"):
+        for member in ("file", "backing", "image"):
             if isinstance(options.get(member), dict):
                 self.note(options[member])
                 self.inlined.add(options[member].get("node-name"))
@@ -119,6 +119,15 @@ class Sequence(RuleBasedStateMachine):
     def add_null(self, data):
         node = data.draw(draws.null_node())
         node["node-name"] = data.draw(draws.node_name(draws.FORMAT_NAMES))
+        self.do({"execute": "blockdev-add", "arguments": node})
+
+    @precondition(lambda self: not self.over)
+    @rule(data=st.data())
+    def add_filter(self, data):
+        node = data.draw(draws.filter_node(self.view, self.images.names))
+        node["node-name"] = data.draw(draws.node_name(draws.FORMAT_NAMES))
+        group = {"qom-type": "throttle-group", "id": "tg"}  # refused if it is there
+        self.do({"execute": "object-add", "arguments": group})
         self.do({"execute": "blockdev-add", "arguments": node})
 
     @precondition(lambda self: not self.over and self.view.nodes)

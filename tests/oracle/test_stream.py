@@ -18,7 +18,7 @@ from qmpd.testing.oracle import (
     wait_job,
     wait_progress,
 )
-from tests.oracle.building import inline, separate
+from tests.oracle.building import either, inline, separate
 
 NAMES = ("c0", "c1", "c2", "c3")
 NODES = call("query-named-block-nodes")
@@ -334,4 +334,34 @@ def test_bytes_of_the_header():
         *(stream("f2", base_node="f0"), GONE, look),
         *(stream("f2", base_node="f0", backing_file=""), look),
         *(stream(), GONE, look),
+    )
+
+
+def test_base_belongs_to_the_target():
+    """An inline base has its options from the target once the layers between them are gone."""
+    definition = {
+        "driver": "qcow2",
+        "node-name": "f0",
+        "file": {"driver": "file", "filename": "c0"},
+    }
+    for number in (1, 2):
+        file = {"driver": "file", "filename": f"c{number}"}
+        definition = {
+            "driver": "qcow2",
+            "node-name": f"f{number}",
+            "file": file,
+            "backing": definition,
+        }
+    short = definition | {"backing": definition["backing"]["backing"]}
+    compare(
+        [
+            call("blockdev-add", **definition),
+            call("block-stream", device="f2", job_id="j", base_node="f0"),
+            GONE,
+            either(call("blockdev-reopen", options=[definition])),
+            either(call("blockdev-reopen", options=[short])),
+            either(call("blockdev-reopen", options=[short | {"backing": "f0"}])),
+            *LOOK,
+        ],
+        images,
     )

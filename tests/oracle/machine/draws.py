@@ -108,6 +108,24 @@ def null_node(draw):
 
 
 @st.composite
+def filter_node(draw, view, names):
+    """A filter over anything. What it lets happen to requests is for written tests."""
+    kind = draw(st.sampled_from(["throttle", "throttle", "copy-on-read", "compress", "blkdebug"]))
+    below = draw(st.one_of(child(view, names), format_node(view, names, depth=1)))
+    options = {"driver": kind, "image" if kind == "blkdebug" else "file": below}
+    if kind == "throttle":
+        options["throttle-group"] = draw(st.sampled_from(["tg", "tg", "nobody"]))
+    if kind == "blkdebug":
+        more = {
+            "align": st.sampled_from([0, 512, 4096, 100]),
+            "take-child-perms": st.sampled_from([["write"], ["consistent-read", "resize"]]),
+            "unshare-child-perms": st.sampled_from([["write"], ["resize"]]),
+        }
+        options |= draw(st.fixed_dictionaries({}, optional=more))
+    return options | draw(common())
+
+
+@st.composite
 def chain(draw, layers, *, raw_base=False):
     """Requests for a chain over the images `layers`: each layer separate, inline or implicit."""
     last = draw(st.sampled_from([*range(len(layers)), len(layers) - 1, len(layers) - 1]))
@@ -179,6 +197,8 @@ def changed(draw, view, definition, names):
         options |= draw(RARE)
     name = options["node-name"]
     children = view.children.get(name, {})
+    if "throttle-group" in options:
+        options["throttle-group"] = draw(st.sampled_from(["tg", "tg", "nobody"]))
     if "file" in options:
         kind = draw(st.sampled_from(["keep", "keep", "by name", "by name", "other", "again"]))
         if kind == "by name" and "file" in children:

@@ -6,6 +6,7 @@ import json
 
 from tests.oracle.machine.steps import HIDDEN
 
+_PASSING = frozenset(("raw", "throttle", "copy-on-read", "compress"))
 _GRAPH = b'{"return": {"edges": '
 
 
@@ -61,6 +62,8 @@ class View:
         while name in self.nodes and name not in found:
             found.append(name)
             children = self.children.get(name, {})
-            is_filter = self.nodes[name]["drv"] == "raw"
-            name = children.get("backing") or (children.get("file") if is_filter else None)
+            below = children.get("image")
+            if self.nodes[name]["drv"] in _PASSING:
+                below = children.get("file")
+            name = children.get("backing") or below
         return found

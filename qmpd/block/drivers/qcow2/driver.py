@@ -144,6 +144,10 @@ class Qcow2Driver(Driver):
         except OSError as error:
             warn(f"could not write back '{self.node.name}': {strerror(error)}")
 
+    def forget(self) -> None:
+        """Only header, L1 and refcount table stay in memory (observed on QEMU 7.2)."""
+        self.image.forget_tables()
+
     def _note_vain_write(self) -> None:
         """The original tries to mark even a read-only image as clean, and counts that."""
         Driver.note_written(self._file, self.image.cluster_size)

@@ -441,6 +441,13 @@ class Image(ReadableImage):
         self.forget_dirt()
         self._write_header()
 
+    def forget_tables(self) -> None:
+        """Read L2 tables and refcount blocks again when they are needed; all are on disk."""
+        self._cached_cluster = None
+        self._mapping.cache.forget()
+        if self._known_refcounts is not None:
+            self._known_refcounts.cache.forget()
+
     def forget_dirt(self) -> None:
         """Count the image as clean from now on, whatever its header says."""
         self._header.incompatible &= ~INCOMPAT_DIRTY
