@@ -164,3 +164,13 @@ def read(top: Node, offset: int, length: int) -> bytes:
             parts.append(layer.driver.read_own(offset, size))
         offset += size
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def is_zero(top: Node, start: int, end: int) -> bool:
+    """Whether a range of ``top``'s view is known to be zeros without a look at data."""
+    while start < end:
+        layer, extent, size = allocated_above(top, None, start, end - start)
+        if layer is not None and extent is not None and extent.kind != ZERO:
+            return False
+        start += size
+    return True

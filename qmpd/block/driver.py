@@ -180,6 +180,15 @@ class Driver:
             self.pwrite(offset, memoryview(chunk)[:size])
             offset += size
 
+    def fill(self, offset: int, length: int, data: bytes | None) -> None:
+        """Hold what the node reads as anyway (zeros without ``data``): nobody counts it as written."""
+        highest = self.highest_written
+        if data is None:
+            self.write_zeroes(offset, length, unmap=False)
+        else:
+            self.pwrite(offset, data)
+        self.highest_written = highest
+
     def flush(self) -> None:
         """Make everything written so far durable."""
         for edge in self.node.children.values():

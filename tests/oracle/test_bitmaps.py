@@ -362,3 +362,16 @@ def test_killed_while_writable(server):
     assert [(one["name"], one["inconsistent"], one["count"]) for one in found] == [
         *(("fine", True, 0), ("off", True, 0), ("plain", True, 0))
     ]
+
+
+@pytest.mark.parametrize("layers", [{}, {"base_node": "f0"}], ids=["all", "one"])
+def test_a_stream_changes_nothing(layers):
+    """What a stream copies up reads as before: the image's bitmaps do not note it."""
+
+    def images(directory):
+        names = ("c0", "c1", "c2")
+        chain(directory, *names, writes={"c0": ["write -P 1 0 256k"], "c1": ["write -z 300k 90k"]})
+        three(directory, "c2", backing="c1")
+
+    script = [call("block-stream", job_id="j", device="f2", **layers), wait_job("j", "null"), QUERY]
+    compare([*separate("c0", "c1", "c2"), *script], images)

@@ -174,6 +174,7 @@ def test_writes_are_in_bitmaps(tmp_path):
     file = DiskFile(path)
     image = Image.open(file, writable=True)
     image.write(0, b"x", image.read)
+    image.record(100 << 10, 100 << 10)
     image.write_zeroes(100 << 10, 100 << 10, image.read)
     assert qemu_img("info", "--output=json", str(path)).count('"in-use"') == 2
     image.close()

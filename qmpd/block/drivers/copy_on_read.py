@@ -121,7 +121,8 @@ class CopyOnRead(PassingDriver):
 def copy_range(node: Node, offset: int, length: int) -> None:
     """Let an image hold a range that it only knew from below, in whole clusters.
 
-    What reads as zeros becomes zeros. Statistics of the image count none of it as written.
+    What reads as zeros becomes zeros. Neither statistics nor bitmaps of the image count any of
+    it as written.
 
     Raises:
         OSError: reading or writing failed; what was copied until then stays.
@@ -132,15 +133,10 @@ def copy_range(node: Node, offset: int, length: int) -> None:
     cluster = int(info.get("cluster-size", 0)) or 1
     end = min(-(-(offset + length) // cluster) * cluster, driver.length())
     offset -= offset % cluster
-    highest = driver.highest_written
     while offset < end:
         found = driver.extent(offset, driver.run_length(offset, min(end - offset, _LONGEST)))
         size = found.length
         if found.kind == UNALLOCATED:
             data = read(node, offset, size)
-            if data.count(0) == size:
-                driver.write_zeroes(offset, size, unmap=False)
-            else:
-                driver.pwrite(offset, data)
-            driver.highest_written = highest
+            driver.fill(offset, size, None if data.count(0) == size else data)
         offset += size

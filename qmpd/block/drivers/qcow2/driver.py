@@ -256,10 +256,38 @@ class Qcow2Driver(Driver):
         return self.image.version >= 3
 
     def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
-        """Mark whole clusters as zero; write the rest."""
+        """Mark whole clusters as zero, also those with nothing but zeros beside; write the rest."""
         self.note_written(offset + length)
         alone = self.node.backing is None
-        self.image.write_zeroes(offset, length, self.pread, unmap=unmap, alone=alone)
+        image = self.image
+        image.record(offset, length)
+        unit = image.zero_unit
+        start, end = offset, offset + length
+        if start % unit and (alone or image.version >= 3):
+            start = self._with_unit(start, end)[0]
+        if end % unit and (alone or image.version >= 3):
+            end = self._with_unit(max(start, end - end % unit), end)[1]
+        image.write_zeroes(start, end - start, self.pread, unmap=unmap, alone=alone)
+
+    def _with_unit(self, start: int, end: int) -> tuple[int, int]:
+        """Take the rest of a range's first unit in if it holds no data and reads as zeros."""
+        from qmpd.block.chain import is_zero
+
+        unit = self.image.zero_unit
+        low = start - start % unit
+        high = min(low + unit, self.image.virtual_size)
+        if self.extent(low, 1).kind == DATA:
+            return start, end
+        empty = is_zero(self.node, low, start) and is_zero(self.node, min(end, high), high)
+        return (low, max(end, high)) if empty else (start, end)
+
+    def fill(self, offset: int, length: int, data: bytes | None) -> None:
+        """Copy on read changes nothing that a bitmap could tell."""
+        self.image.records = False
+        try:
+            super().fill(offset, length, data)
+        finally:
+            self.image.records = True
 
     def flush(self) -> None:
         """Write metadata back in the safe order and wait for the disk."""

@@ -72,6 +72,7 @@ class Image(ReadableImage):
         "_known_writer",
         "_use_lazy_refcounts",
         "bitmaps",
+        "records",
         "snapshots",
     )
 
@@ -88,6 +89,7 @@ class Image(ReadableImage):
         self._known_writer: Writer | None = None
         self._use_lazy_refcounts = lazy_refcounts
         self.bitmaps: list[Bitmap] = []
+        self.records = True
         self.snapshots, _ = read_snapshots(header, file)
 
     @classmethod
@@ -181,7 +183,7 @@ class Image(ReadableImage):
 
     def write(self, offset: int, data: bytes | memoryview, cow_read: CowRead) -> None:
         """Write ``data`` at guest byte ``offset``; see ``prepare_write`` for ``cow_read``."""
-        self._record(offset, len(data))
+        self.record(offset, len(data))
         self._write(offset, data, cow_read)
 
     def _write(self, offset: int, data: bytes | memoryview, cow_read: CowRead) -> None:
@@ -213,12 +215,13 @@ class Image(ReadableImage):
         guest's old view (backing chain included) of what the write leaves out of a cluster.
         Follow up with ``commit_write`` or ``abort_write``.
         """
-        self._record(offset, length)
+        self.record(offset, length)
         return self._prepare(offset, length, cow_read)
 
-    def _record(self, offset: int, length: int) -> None:
+    def record(self, offset: int, length: int) -> None:
+        """Note in the bitmaps that bytes of the disk are about to be written."""
         for bitmap in self.bitmaps:
-            if bitmap.recording:
+            if self.records and bitmap.recording:
                 bitmap.record(offset, length)
 
     def _prepare(self, offset: int, length: int, cow_read: CowRead) -> list[WriteSegment]:
@@ -251,6 +254,11 @@ class Image(ReadableImage):
         except ImageCorruptError as error:
             raise self._corrupted(error) from None
 
+    @property
+    def zero_unit(self) -> int:
+        """Bytes that can be marked as zeros: a cluster, or a subcluster."""
+        return self.cluster_size >> 5 if self.extended_l2 else self.cluster_size
+
     def write_zeroes(
         self,
         offset: int,
@@ -263,16 +271,15 @@ class Image(ReadableImage):
         """Make a guest range read as zeros; whole clusters need no data.
 
         Version 2 has no clusters of zeros, but if the image has no backing file (``alone``),
-        what is not allocated reads so too.
+        what is not allocated reads so too. What is recorded is up to the caller.
         """
-        size = self.cluster_size >> 5 if self.extended_l2 else self.cluster_size
+        size = self.zero_unit
         start = -(-offset // size) * size
         end = offset + length  # a cluster that the disk ends in is a whole one
         stop = (-(-end // size) if end >= self.virtual_size else end // size) * size
         able = self.version >= 3 or alone
         if not able or start >= stop:
             start = stop = offset + length
-        self._record(offset, length)
         self._write_zero_bytes(offset, start - offset, cow_read)
         if stop > start:
             self._check_alive()

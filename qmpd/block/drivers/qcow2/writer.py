@@ -35,8 +35,9 @@ _LARGEST_REQUEST = (1 << 31) - 512
 class Writer:
     """Turns guest writes into runs of host bytes, and links them when the data is there.
 
-    ``virtual_size`` says where the guest's disk ends at present. ``before_link`` is called before L2 entries change; it returns whether refcounts have to
-    be on disk before the entries (not so while the image is marked dirty).
+    ``virtual_size`` says where the guest's disk ends at present. ``before_link`` is called
+    before clusters are linked; it returns whether refcounts have to be on disk before the
+    entries (not so while the image is marked dirty).
     """
 
     __slots__ = ("_before_link", "_file", "_mapping", "_refcounts", "_slice", "_virtual_size")
@@ -230,7 +231,8 @@ class Writer:
         """Let whole clusters from guest byte ``start`` to ``end`` read as zeros.
 
         With ``unmap`` what they had allocated is freed; compressed data always is. Without
-        ``flag`` they are not marked as zeros but forgotten, which needs ``unmap``.
+        ``flag`` they are not marked as zeros but forgotten, which needs ``unmap``. Nothing is
+        allocated, so that lazy refcounts have no reason to mark the image dirty.
         """
         mapping = self._mapping
         bits = mapping.cluster_bits
@@ -239,8 +241,6 @@ class Writer:
             l2_offset = self.writable_table(l1_index)
             stop = min(end, start + mapping.table_span - within)
             index, last = within >> bits, (within + stop - start + (1 << bits) - 1) >> bits
-            if self._before_link():
-                mapping.cache.depend_on(self._refcounts.cache)
             table = mapping.cache.get(l2_offset)
             old = table[index:last]
             if unmap or not any(old):
