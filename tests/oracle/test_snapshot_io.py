@@ -2,7 +2,17 @@
 
 import pytest
 
-from qmpd.testing.oracle import Program, call, compare
+from qmpd.testing.oracle import (
+    MIB,
+    Program,
+    call,
+    compare,
+    image,
+    qemu_img,
+    show_descriptors,
+    show_graph,
+    wait_job,
+)
 from tests.oracle.building import either
 from tests.oracle.overlays import (
     CHAIN,
@@ -10,9 +20,11 @@ from tests.oracle.overlays import (
     LOOK,
     MORE,
     OVERLAY,
+    delete,
     file,
     images,
     qcow2,
+    raw,
     snapshot,
 )
 
@@ -112,4 +124,73 @@ def test_what_a_guest_writes_goes_to_the_overlay():
         ],
         images,
         program=Program.SYSTEM,
+    )
+
+
+def with_bitmaps(directory):
+    images(directory)
+    for name in ("c1", "o"):
+        qemu_img(directory, "bitmap", "--add", name, f"of-{name}")
+
+
+def test_bitmaps_stay_with_their_images():
+    """Those of the node are saved when it becomes read-only."""
+    compare(
+        [
+            *CHAIN,
+            *OVERLAY,
+            raw("user", "f1"),
+            snapshot("f1", "o"),
+            *LOOK,
+            *delete("user", "o", "f1"),
+            *LOOK,
+        ],
+        with_bitmaps,
+    )
+
+
+def test_streams_into_an_overlay():
+    """What a snapshot has put apart, a stream brings together again."""
+    stream = call("block-stream", device="o", job_id="j", auto_dismiss=False)
+    compare(
+        [
+            *CHAIN,
+            *OVERLAY,
+            raw("user", "f1"),
+            snapshot("f1", "o"),
+            stream,
+            wait_job("j", "concluded"),
+            call("job-dismiss", id="j"),
+            *LOOK,
+            either(snapshot("f1", "o")),
+            *LOOK,
+        ],
+        images,
+    )
+
+
+def test_while_a_stream_runs():
+    """Neither the nodes of the job nor its filter can have an overlay, or be one."""
+
+    def filled(directory):
+        images(directory)
+        image(directory, "c0", size=32 * MIB, writes=["write -P 3 0 32M"])
+        image(directory, "c1", size=32 * MIB, backing="c0")
+
+    pairs = [("f1", "o"), ("flt", "o"), ("f0", "o"), ("o", "f1"), ("o", "flt")]
+    stream = {"device": "f1", "job_id": "j", "speed": 1, "filter_node_name": "flt"}
+    compare(
+        [
+            *CHAIN,
+            *OVERLAY,
+            call("block-stream", **stream),
+            *[either(snapshot(node, overlay)) for node, overlay in pairs],
+            show_graph(),
+            show_descriptors(),
+            call("block-job-set-speed", device="j", speed=1 << 40),
+            wait_job("j", "null"),
+            *LOOK,
+        ],
+        filled,
+        layout=False,
     )
