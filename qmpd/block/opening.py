@@ -150,7 +150,9 @@ def _open(
 def _open_late(graph: Graph, node: Node, definition: dict[str, Any], owned: set[Node]) -> _Opening:
     """Open the children that a driver asks for only after it has looked at its options."""
     for name in node.driver.late_children:
-        wanted = definition[name]
+        wanted = definition.get(name)
+        if wanted is None:  # so only in a name in a header
+            raise QmpError(wording.no_child(name))
         if isinstance(wanted, str):
             child = find_reference(graph, wanted)
         else:
@@ -278,8 +280,9 @@ def _refuse_nameless(definition: dict[str, Any], driver: Driver, options: opt.Op
 
 
 def _attach_children(graph: Graph, node: Node, children: dict[str, Node], owned: set[Node]) -> None:
-    if len(children) < len(node.driver.open_children):
-        raise QmpError(wording.NO_FILE)
+    for name in node.driver.open_children:
+        if name not in children:
+            raise QmpError(wording.no_child(name))
     for name, child in children.items():
         _attach(graph, node, child, name, child_role(name, type(node.driver)))
         if child in owned:

@@ -70,9 +70,25 @@ _QCOW2: dict[str, Any] = {
     "encrypt.format": _TEXT,
     "encrypt.key-secret": _TEXT,
 }
+_BLKDEBUG: dict[str, Any] = {
+    "config": _TEXT,
+    "align": _SIZE,
+    "max-transfer": _SIZE,
+    "opt-write-zero": _SIZE,
+    "max-write-zero": _SIZE,
+    "opt-discard": _SIZE,
+    "max-discard": _SIZE,
+}
+_RULES = frozenset(("inject-error", "set-state", "take-child-perms", "unshare-child-perms"))
+"""Lists of structures: for them the contract says what is right."""
+
 _DRIVERS: dict[str, dict[str, Any]] = {
     "file": _FILE,
     "host_device": _FILE,
+    "compress": {},
+    "copy-on-read": {"bottom": _TEXT},
+    "throttle": {"throttle-group": _TEXT},
+    "blkdebug": _BLKDEBUG,
     "raw": {"size": _SIZE, "offset": _SIZE},
     "null-co": _NULL,
     "null-aio": _NULL,
@@ -195,14 +211,14 @@ def prepared(definition: Untyped) -> dict[str, Any]:
         QmpError: there is no such driver, or something is missing.
     """
     driver = driver_class(definition["driver"])
-    if driver.name not in _DRIVERS:
+    if driver.name not in _DRIVERS or _RULES & definition.keys():
         try:
             typed: dict[str, Any] = visit("BlockdevOptions", definition)
         except QmpError as error:
             raise unsupported(definition, error) from None
         return typed
     found = Untyped(definition)
-    for name in driver.open_children:
+    for name in (*driver.open_children, *driver.late_children):
         found[name] = _child(definition.get(name))
         if isinstance(found[name], str) and any(key.startswith(f"{name}.") for key in found):
             raise QmpError(wording.REFERENCE_WITH_NAME)
@@ -247,7 +263,11 @@ def refuse_rest(node: Node, definition: Untyped) -> None:
     if "backing" in definition and not driver.supports_backing:
         raise QmpError(wording.NO_BACKING_FILES)
     options = flat_options(definition, driver.child_names)
-    rest = [key for key in hash_order(options) if key not in known]
+    rest = [
+        key
+        for key in hash_order(options)
+        if key not in known or (key == "bottom" and not isinstance(options[key], str))
+    ]
     if rest:
         raise QmpError(wording.unsupported_option(driver.name, rest[0], driver.is_protocol))
 
@@ -265,7 +285,7 @@ def unsupported(given: dict[str, Any], error: QmpError) -> QmpError:
     driver = driver_class(given["driver"])
     if rest == [" is missing"]:
         no_name = wording.needs_filename(driver.name)
-        return QmpError(no_name if driver.is_protocol else wording.NO_FILE)
+        return QmpError(no_name if driver.is_protocol else wording.no_child("file"))
     if rest == [" is unexpected"]:
         return QmpError(wording.unsupported_option(driver.name, option, driver.is_protocol))
     return error

@@ -40,7 +40,12 @@ def invalid_node_name(name: str) -> str:
 
 NO_BACKING_FILES = "Driver doesn't support backing files"
 NO_DRIVER_NOR_FILE = "Must specify either driver or file"
-NO_FILE = 'A block device must be specified for "file"'
+NO_THROTTLE_GROUP = "Please specify a throttle group"
+
+
+def no_child(name: str) -> str:
+    """A child that the driver needs is missing."""
+    return f'A block device must be specified for "{name}"'
 
 
 def bad_json_name(reason: str) -> str:

@@ -232,6 +232,38 @@ OTHERS = [
     ('{"size":"1M"}', "null-co"),
 ]
 
+FILTERS = [
+    '{"driver":"compress","file":{"driver":"qcow2","file":{"filename":"img"}}}',
+    '{"driver":"compress","read-only":"off","file":{"driver":"qcow2","file":{"filename":"img"}}}',
+    '{"driver":"compress","foo":"off","file":{"driver":"qcow2","file":{"filename":"img"}}}',
+    '{"driver":"compress","file":{"driver":"raw","file":{"filename":"img"}}}',
+    '{"driver":"compress"}',
+    '{"driver":"compress","file":"nope"}',
+    '{"driver":"compress","file":"fnode"}',
+    '{"driver":"copy-on-read","file":{"driver":"qcow2","file":{"filename":"img"}}}',
+    '{"driver":"copy-on-read","read-only":"off","file":{"driver":"qcow2","file":{"filename":"img"}}}',
+    '{"driver":"copy-on-read","bottom":"x","read-only":"off","file":{"driver":"qcow2","file":{"filename":"img"}}}',
+    '{"driver":"copy-on-read","bottom":5,"file":{"driver":"qcow2","file":{"filename":"img"}}}',
+    '{"driver":"copy-on-read","bottom":null,"read-only":"no","file":{"driver":"qcow2","file":{"filename":"img"}}}',
+    '{"driver":"copy-on-read"}',
+    '{"driver":"copy-on-read","backing":"x","read-only":"off","file":{"driver":"raw","file":{"filename":"img"}}}',
+    '{"driver":"throttle","throttle-group":"x","file":{"filename":"img"}}',
+    '{"driver":"throttle","throttle-group":"x","read-only":"on","file":{"filename":"img"}}',
+    '{"driver":"throttle","file":{"filename":"img"}}',
+    '{"driver":"host_device","filename":"img"}',
+    '{"driver":"host_device","filename":"img","aio":"x"}',
+    '{"driver":"host_device","filename":""}',
+    '{"driver":"host_device"}',
+    '{"driver":"raw","file":{"driver":"host_device","filename":"/dev/nope"}}',
+    '{"driver":"raw","file":{"driver":"host_device","filename":"/dev/nope","foo":1,"drop-cache":"z"}}',
+    '{"driver":"blkdebug","image":{"driver":"file","filename":"img"}}',
+    '{"driver":"raw","file":{"driver":"blkdebug","image":{"driver":"file","filename":"img"}}}',
+    '{"driver":"raw","file":{"driver":"blkdebug","align":"512","image":{"driver":"file","filename":"img"}}}',
+    '{"driver":"raw","file":{"driver":"blkdebug","align":512,"image":{"driver":"file","filename":"img"}}}',
+    '{"driver":"raw","file":{"driver":"blkdebug"}}',
+    '{"driver":"raw","file":{"driver":"blkdebug","image":"fnode","foo":1}}',
+]
+
 
 def images(directory):
     image(directory, "img", size=MIB)
@@ -281,6 +313,12 @@ def test_plain_names():
 def test_json_names(fmt):
     """Options are converted as those of a command line are, and shown as they were written."""
     compare_all([(f"json:{text}", fmt) for text in JSON])
+
+
+@pytest.mark.parametrize("fmt", ["qcow2", None])
+def test_filters_in_json_names(fmt):
+    """Filters and devices take their options from texts, too."""
+    compare_all([(f"json:{text}", fmt) for text in FILTERS])
 
 
 def test_json_names_with_other_formats():

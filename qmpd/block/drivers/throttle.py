@@ -33,10 +33,12 @@ class ThrottleDriver(PassingDriver):
         self.object_in_use = self._group(options)
 
     def _group(self, options: dict[str, Any]) -> str:
-        name = str(options["throttle-group"])
+        name = options.get("throttle-group")
+        if name is None:  # so only in a name in a header
+            raise QmpError(wording.NO_THROTTLE_GROUP)
         if self.graph.objects.get(name) != "throttle-group":
             raise QmpError(wording.no_throttle_group(name))
-        return name
+        return str(name)
 
     def reopen_prepare(
         self, tx: Transaction, options: dict[str, Any], flags: Flags
