@@ -81,14 +81,10 @@ def flatten(definition: dict[str, Any], children: frozenset[str]) -> dict[str, A
     for key, value in definition.items():
         if key in children:
             continue
-        if isinstance(value, dict) and value:
-            for inner, item in flatten(value, frozenset()).items():
+        if isinstance(value, (dict, list)) and value:
+            items = value if isinstance(value, dict) else dict(enumerate(value))
+            for inner, item in flatten(items, frozenset()).items():
                 flat[f"{key}.{inner}"] = item
-        elif isinstance(value, list) and value:
-            for number, entry in enumerate(value):
-                item = {str(number): entry}
-                for inner, leaf in flatten(item, frozenset()).items():
-                    flat[f"{key}.{inner}"] = leaf
         else:
             flat[key] = value
     return flat

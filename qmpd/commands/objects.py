@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qmpd.errors import QmpError
+from qmpd.options.limits import check
 from qmpd.options.opts import is_identifier
 
 TYPE_CHECKING = False
@@ -45,17 +46,24 @@ def object_add(machine: Machine, arguments: dict[str, Any]) -> None:
     """Make a user-created object; qmpd keeps its name and type only.
 
     Raises:
-        QmpError: the id is none or taken, or the program has no such type.
+        QmpError: the id is none or taken, the program has no such type, or limits make no sense.
     """
     kind, name = arguments["qom-type"], arguments["id"]
     if not is_identifier(name):
         raise QmpError("Parameter 'id' expects an identifier")
     if kind in _NOWHERE or (kind in _FOR_GUESTS and machine.program == "storage-daemon"):
         raise QmpError(f"invalid object type: {kind}")
+    limits: dict[str, int] = {}
+    if kind == "throttle-group" and "props" not in arguments:
+        from qmpd.commands.throttle_groups import limits_of
+
+        limits = limits_of(arguments)
     if name in machine.objects:
         raise QmpError(f"attempt to add duplicate property '{name}' to object (type 'container')")
     if kind == "secret" and "props" not in arguments:  # which older QEMUs did not look into
         _check_secret(arguments)
+    if limits:
+        check(limits)
     machine.objects[name] = kind
 
 

@@ -11,14 +11,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PREFIX = "throttling."
-GROUP = f"{_PREFIX}group"
+PREFIX = "throttling."
+GROUP = f"{PREFIX}group"
 """The option that lets several drives have their limits together."""
-_IOPS_SIZE = f"{_PREFIX}iops-size"
+_IOPS_SIZE = f"{PREFIX}iops-size"
 _LARGEST = 10**15
 
 _RATES = {
-    f"{unit}{short}": f"{_PREFIX}{unit}-{direction}"
+    f"{unit}{short}": f"{PREFIX}{unit}-{direction}"
     for unit in ("bps", "iops")
     for short, direction in (("", "total"), ("_rd", "read"), ("_wr", "write"))
 }
@@ -76,7 +76,7 @@ def check(limits: Mapping[str, int]) -> None:
     for unit in ("bps", "iops"):
         for end in ("", "-max"):
             total, read, write = (
-                get(f"{_PREFIX}{unit}-{which}{end}") for which in ("total", "read", "write")
+                get(f"{PREFIX}{unit}-{which}{end}") for which in ("total", "read", "write")
             )
             if total and (read or write):
                 raise QmpError(wording.TOTAL_AND_PARTS)

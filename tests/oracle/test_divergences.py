@@ -325,8 +325,6 @@ def test_stream_through_a_raw_node(server):
 @pytest.mark.only_qmpd("the original refuses them")
 def test_values_of_properties_are_not_looked_at(server):
     server.execute("object-add", **{"qom-type": "secret", "id": "s", "file": "no-such-file"})
-    limits = {"iops-total": 5, "iops-read": 3}
-    server.execute("object-add", **{"qom-type": "throttle-group", "id": "t", "limits": limits})
 
 
 @pytest.mark.only_qmpd("the original has them")

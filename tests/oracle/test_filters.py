@@ -17,7 +17,7 @@ from qmpd.testing.oracle import (
     show_graph,
     wait_job,
 )
-from tests.oracle.building import separate
+from tests.oracle.building import either, separate
 from tests.oracle.machine.steps import ask
 
 pytestmark = pytest.mark.oracle
@@ -129,6 +129,49 @@ def test_definitions(definition):
             *(delete("above"), delete("x"), delete("t"), delete("q"), *LOOK),
         ],
         images,
+    )
+
+
+NUMBERS = [-2, 0, 1, 2, 9, 10**15, 10**15 + 1, (1 << 32) - 1, 1 << 32, (1 << 63) - 1]
+
+
+@pytest.mark.parametrize("prefix", ["", "x-"])
+def test_limits(prefix):
+    """Which limits are refused, alone and together, and why."""
+    given = [{"iops-size": number} for number in NUMBERS]
+    given += [{"iops-size": number, "iops-read": 5} for number in NUMBERS]
+    for number in NUMBERS:
+        given += [
+            *({"bps-total": number}, {"bps-total-max": number}),
+            *({"bps-total": 2, "bps-read": number}, {"iops-total": number, "iops-write-max": 1}),
+            {"iops-total": 5, "iops-total-max": number},
+            {"iops-total": 5, "iops-total-max-length": number},
+            {"bps-read": 5, "bps-read-max": 9, "bps-read-max-length": number},
+            {"bps-read": 5, "bps-read-max": 5 * 10**14, "bps-read-max-length": number},
+        ]
+    requests = []
+    for number, one in enumerate(given):
+        limits = {f"{prefix}{name}": value for name, value in one.items()}
+        properties = limits if prefix else {"limits": limits}
+        name = {"qom-type": "throttle-group", "id": f"t{number}"}
+        requests.append(either(call("object-add", **name, **properties)))
+    compare(requests)
+
+
+def test_limits_of_both_kinds():
+    """First those in ``limits``, then the others, then the name, then all together."""
+    name = {"qom-type": "throttle-group", "id": "t"}
+    wrong = {"iops-total": 5, "iops-read": 6}
+    compare(
+        [
+            either(call("object-add", **name, limits=wrong, **{"x-bps-total": -1})),
+            either(call("object-add", **name, limits={"iops-total": 5}, **{"x-iops-read": 7})),
+            call("object-add", **name, limits={"iops-total": 5}, **{"x-iops-total": 7}),
+            either(call("object-add", **name, limits=wrong)),
+            either(call("object-add", **name, **{"x-bps-total": -1})),
+            either(call("object-add", **name, limits={"iops-total": 5}, **{"x-iops-read": 7})),
+            either(call("object-add", **name, limits={})),
+        ]
     )
 
 
