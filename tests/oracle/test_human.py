@@ -130,6 +130,27 @@ def test_what_is_written_is_there(tmp_path):
     )
 
 
+def test_files_below_two_images_change_places(tmp_path):
+    """Tables are read anew, from the other file."""
+
+    def with_file(number, file):
+        return layer(number) | {"file": file}
+
+    inline = {"driver": "file", "filename": "l0", "node-name": "s0"}
+    other = {"driver": "file", "filename": "l2", "node-name": "s2"}
+    swapped = [with_file(0, "s2"), with_file(2, "s0")]
+    check(
+        [
+            call("blockdev-add") | {"arguments": with_file(0, inline)},
+            call("blockdev-add") | {"arguments": with_file(2, other)},
+            *(*io("f0", "write -P 1 0 1k"), *io("f2", "write -P 2 0 1k")),
+            *(*io("f0", *READS), *io("f2", *READS), call("blockdev-reopen", options=swapped)),
+            *(*io("f0", *READS, "read -P 2 0 1k"), *io("f2", *READS, "read -P 1 0 1k")),
+        ],
+        tmp_path,
+    )
+
+
 def test_mistakes(tmp_path):
     check(
         [
