@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qmpd.block import permissions as p
-from qmpd.block.chain import chain, contains, next_in_chain, skip_filters
+from qmpd.block.chain import chain, contains, find_overlay, next_in_chain, skip_filters
 from qmpd.block.filename import Names, find_by_filename
 from qmpd.block.node import Node, User
 from qmpd.errors import DeviceNotFound, QmpError
@@ -70,6 +70,9 @@ def block_commit(
         common["device"] = top_found
         ActiveCommitJob(machine.jobs, machine.graph, name, **common).begin()
         return
+    overlay = find_overlay(root, top_found)
+    if overlay is not None:
+        check_no_blocker(overlay, "commit-target")
     CommitJob(
         machine.jobs, machine.graph, name, top=top_found, backing_file=backing_file, **common
     ).begin()

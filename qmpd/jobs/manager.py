@@ -353,8 +353,8 @@ class JobManager:
     def _quiet(self) -> None:
         while self._waiting and not self._busy:
             self._waiting.pop(0)()
-        if self._busy:
-            return
+        if self._waiting:
+            return  # what has been done may have set another slice off
         held, self._held = self._held, []
         for deliver in held:
             self.scheduler.call_soon(deliver)

@@ -9,7 +9,7 @@ import errno
 from itertools import takewhile
 
 from qmpd.block import permissions as p
-from qmpd.block.chain import chain, next_in_chain, skip_filters
+from qmpd.block.chain import chain, next_in_chain, next_link, skip_filters
 from qmpd.block.driver import UNALLOCATED, warn
 from qmpd.block.drivers.copy_on_read import CopyOnRead, copy_range
 from qmpd.block.drivers.filters import insert_node, remove_node
@@ -77,11 +77,12 @@ class StreamJob(BlockJob):
         Raises:
             QmpError: why not; a job that existed already goes to ``null`` first.
         """
-        if self._was_read_only:
-            self._drain()
-            set_read_only(self.graph, self.device, read_only=False)
+        self._refuse_passing_nodes()
         created = False
         try:
+            if self._was_read_only:
+                self._drain()
+                set_read_only(self.graph, self.device, read_only=False)
             self._insert_filter()
             self.manager.create(self)
             created = True
@@ -100,11 +101,23 @@ class StreamJob(BlockJob):
             raise
         self.start()
 
+    def _refuse_passing_nodes(self) -> None:
+        """A commit takes its filter away when it likes: no link to that can be kept.
+
+        Raises:
+            QmpError: there is one between the device and the base.
+        """
+        for node in takewhile(lambda node: node is not self.above_base, chain(self.device)):
+            link = next_link(node)
+            if link is not None and link.child.driver.borrows_name:
+                raise QmpError(wording.cannot_freeze(link.name, link.child.name))
+
     def _insert_filter(self) -> None:
         try:
             self.filter = insert_node(
                 self.graph, CopyOnRead(self.graph), self.device, self.filter_name
             )
+            self.freeze(self.device, self.above_base)
         except QmpError as error:
             raise QmpError(wording.could_not_create_node(error.desc)) from None
         self._drain()
@@ -121,7 +134,6 @@ class StreamJob(BlockJob):
         base = next_in_chain(self.above_base)
         between = takewhile(lambda node: node is not base, chain(next_in_chain(self.device)))
         self.add_nodes_in_turn([("intermediate node", node, 0, quiet) for node in between])
-        self.freeze(self.device, self.above_base)
 
     # --- work --------------------------------------------------------------------------
 

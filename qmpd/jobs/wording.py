@@ -94,6 +94,11 @@ def could_not_create_node(reason: str) -> str:
     return f"Could not create node: {reason}"
 
 
+def cannot_freeze(link: str, child: str) -> str:
+    """A link leads to a node that another job takes away at its end."""
+    return f"Cannot freeze '{link}' link to '{child}'"
+
+
 def backing_link(reason: str) -> str:
     """The overlay's header could not be rewritten."""
     return f"Could not update backing file link: {reason}"

@@ -365,3 +365,66 @@ def test_base_belongs_to_the_target():
         ],
         images,
     )
+
+
+# -- several jobs in one chain ---------------------------------------------------------------
+
+
+def held(job, *, device, below, **options):
+    """A job in the middle of a chain, paused before its end."""
+    pause = call("job-pause", id="k")
+    return [
+        call(job, job_id="k", device=device, speed=1, **options),
+        wait_progress("k", below),
+        pause,
+    ]
+
+
+def test_streams_beside_a_commit():
+    """A stream needs links to stay as they are; a commit's filter promises nothing."""
+    commit = {"device": "f3", "top_node": "f1", "base_node": "f0", "filter_node_name": "flt"}
+    run(
+        *held("block-commit", below=393216, **commit),
+        refused("Cannot freeze 'backing' link to 'flt'", stream("f2", base_node="f1")),
+        refused(
+            "Cannot freeze 'backing' link to 'flt'",
+            call("block-stream", device="f2", base_node="f1", filter_node_name="0"),
+        ),
+        refused("Node 'f0' is busy: block device is in use by block job: commit", stream("f0")),
+        *LOOK,
+    )
+
+
+def test_commit_below_a_stream():
+    """It would change the header of a node that the stream holds."""
+    names = (*NAMES, "c4")
+    busy = "is busy: block device is in use by block job: stream"
+    commit = {"job_id": "j", "device": "f4"}
+    options = {"base_node": "f1", "filter_node_name": "flt"}
+    compare(
+        [
+            *separate(*names),
+            *held("block-stream", device="f3", below=589824, **options),
+            refused(
+                f"Node 'f2' {busy}", call("block-commit", **commit, top_node="f1", base_node="f0")
+            ),
+            refused(f"Node 'flt' {busy}", call("block-commit", **commit, base_node="f3")),
+            refused(f"Node 'flt' {busy}", stream("f4", base_node="f2")),
+            *LOOK,
+        ],
+        lambda directory: chain(directory, *names, writes=WRITES),
+    )
+
+
+@pytest.mark.parametrize("size", [2, 8, 16])
+def test_stream_below_an_active_commit(server, size):
+    """Both come to their end, whichever is first."""
+    writes = {"c0": [f"write -P 1 0 {size}M"], "c3": ["write -P 2 16M 8M"]}
+    chain(server.dir, *NAMES, size=24 * MIB, writes=writes)
+    server.run(separate(*NAMES))
+    server.execute("block-stream", job_id="k", device="f1")
+    server.execute("block-commit", job_id="j", device="f3", base_node="f2")
+    server.wait_event("BLOCK_JOB_READY")
+    server.execute("job-complete", id="j")
+    while "null" not in server.statuses("j") or "null" not in server.statuses("k"):
+        server.wait_event("JOB_STATUS_CHANGE", status="null")
