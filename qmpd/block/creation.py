@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qmpd.block.graph import Graph
     from qmpd.block.node import Node
 
-_WITHOUT_BACKING = frozenset(("file", "raw"))
+_WITHOUT_BACKING = frozenset(("file", "host_device", "raw"))
 """Formats that images can be made of, but none that have a backing file."""
 _WITH_BACKING = frozenset(("qcow2",))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from qmpd.block import permissions as p
-from qmpd.block import wording as block_wording
 from qmpd.block.driver import driver_class
 from qmpd.block.implied import definition_of
 from qmpd.block.opening import Partial, find_reference, open_node
@@ -165,10 +164,8 @@ class SnapshotSync(Snapshot):
         }
         if name is not None:
             own["node-name"] = name
-        if kind.is_protocol:
-            found = found.get("file", {})
-            if kind.name != "file":
-                raise QmpError(block_wording.only_filename(kind.name))
+        if kind.is_protocol and not self._filename.startswith("json:"):
+            found = kind.parse_filename(self._filename)
         definition = Partial(own).complete(found)
         if kind.supports_backing:
             definition["backing"] = None  # it gets one soon, whatever its header says

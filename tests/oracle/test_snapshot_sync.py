@@ -135,7 +135,7 @@ REFUSED = [
     ],
     *[
         sync("f1", "o", mode="existing", format=name)
-        for name in ("nothing", "raw", "file", "null-co")
+        for name in ("nothing", "raw", "file", "null-co", "host_device", "copy-on-read")
     ],
     sync("f1", "json:{'driver':'qcow2','file':{'driver':'file','filename':'o'}}", "1x"),
     *[

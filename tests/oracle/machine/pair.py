@@ -17,7 +17,9 @@ from qmpd.testing.oracle.report import Said, check_equal
 
 _MODE = re.compile(rb"^(\S+) \w\w(?=.* locks )")
 _END = re.compile(rb'"image-end-offset": \d+, ')
-_LENGTH = re.compile(rb'\d+(, "filename": "[^"]*", "format": "file")')
+_LENGTH = re.compile(
+    rb'\d+(, "filename": "[^"]*", "format": "(?:file|blkdebug|throttle|copy-on-read)")'
+)
 _DIRECTORIES = ("side1", "side2")
 
 
