@@ -82,7 +82,7 @@ def flatten(definition: dict[str, Any], children: frozenset[str]) -> dict[str, A
         if key in children:
             continue
         if isinstance(value, (dict, list)) and value:
-            items = value if isinstance(value, dict) else dict(enumerate(value))
+            items: Any = value if isinstance(value, dict) else dict(enumerate(value))
             for inner, item in flatten(items, frozenset()).items():
                 flat[f"{key}.{inner}"] = item
         else:
