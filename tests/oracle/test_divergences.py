@@ -322,6 +322,30 @@ def test_stream_through_a_raw_node(server):
     qemu_img(server.dir, "compare", "-f", "qcow2", "-F", "qcow2", "c0", "c2")
 
 
+@pytest.mark.only_qmpd("the original leaves a nameless backend on the node, for ever")
+def test_refused_stream_lets_go_of_its_node(server):
+    """The node that would have been streamed can be deleted."""
+    chain(server.dir, "c0", "c1")
+    server.run(separate("c0"))
+    server.execute("blockdev-add", driver="file", node_name="s", filename="c1")
+    server.execute("blockdev-add", driver="qcow2", node_name="q", file="s", backing="s0")
+    assert "child" in server.refusal("block-stream", job_id="j", device="q")
+    server.execute("blockdev-del", node_name="q")
+
+
+@pytest.mark.only_qmpd("the original calls the bitmaps saved while it goes on writing")
+def test_refused_reopen_keeps_bitmaps_in_use(server):
+    """Who finds the image after a crash has to know that its bitmaps are not up to date."""
+    chain(server.dir, "c0", "c1")
+    qemu_img(server.dir, "bitmap", "--add", "c1", "b")
+    node = {"driver": "qcow2", "node-name": "q", "file": FILE | {"filename": "c1"}}
+    server.execute("blockdev-add", **node, backing=None)
+    reopened = {**node, "file": "s", "read-only": True}
+    assert "backing" in server.refusal("blockdev-reopen", options=[reopened])
+    (bitmap,) = info(server.dir / "c1")["format-specific"]["data"]["bitmaps"]
+    assert bitmap["flags"] == ["in-use", "auto"]
+
+
 @pytest.mark.only_qmpd("the original refuses them")
 def test_values_of_properties_are_not_looked_at(server):
     server.execute("object-add", **{"qom-type": "secret", "id": "s", "file": "no-such-file"})
