@@ -142,7 +142,7 @@ class StreamJob(BlockJob):
         if self.target.backing is None or self.target is self.above_base:
             return
         self.total = self.target.driver.length()
-        delay, careful = 0, False
+        delay, careful, unsaved = 0, False, False
         while self.current < self.total:
             yield Sleep(delay)
             if self.must_end():
@@ -158,8 +158,9 @@ class StreamJob(BlockJob):
                 self.current += hole
                 continue
             start = self.current
-            result: Copied = yield Work(place.copy_step if small else self._copy_all(place))
+            result: Copied = yield Work(self._copy(place, in_steps=small))
             self.current = start + result.size
+            unsaved = not result.flushed
             if result.error and not small:
                 careful = True  # how far the original comes is seen in small steps
             elif result.error:
@@ -167,9 +168,21 @@ class StreamJob(BlockJob):
                     return
             elif result.copied:
                 delay = self.rate.delay(self.manager.scheduler.now(), result.size)
+        if unsaved:  # before the header lets go of what was copied
+            yield Work(self.target.driver.flush)
 
-    def _copy_all(self, place: _Stretch) -> Callable[[], Copied]:
+    def _copy(self, place: _Stretch, *, in_steps: bool) -> Callable[[], Copied]:
+        if in_steps:
+            return lambda: self._copy_step(place)
         return lambda: in_a_row(self, place.offset, place.copy_from)
+
+    def _copy_step(self, place: _Stretch) -> Copied:
+        result = place.copy_step()
+        if result.copied and self.rate.is_used_up_by(result.size):
+            # There is time now. Woken with nothing left to do, the job ends before the reply.
+            self.target.driver.flush()
+            result.flushed = True
+        return result
 
     def _goes_on_after(self, failure: Copied, left: int) -> bool:
         """Whether the job does not end at once: it tries again, or goes on and fails later."""

@@ -120,3 +120,22 @@ def test_killed_in_a_commit(tmp_path, run):
     assert info(directory / "c3")["backing-filename"] in {"c2", arguments.get("backing_file")}
     verdict = qemu_img(directory, "compare", "-f", "raw", "-F", "qcow2", "../before.raw", "c3")
     assert verdict == "Images are identical.\n", arguments
+
+
+@pytest.mark.parametrize("options", [{}, {"speed": 1 << 40}], ids=["fast", "in-steps"])
+@pytest.mark.parametrize("layers", [{}, {"base_node": "f0"}], ids=["all", "one"])
+def test_killed_after_a_stream(tmp_path, layers, options):
+    """What a stream has copied is in the image before its header lets go of the layers below."""
+    directory, control = tmp_path / "images", tmp_path / "control"
+    directory.mkdir()
+    control.mkdir()
+    images(directory, dice_of(0))
+    qemu_img(directory, "convert", "-f", "qcow2", "-O", "raw", "c3", "../before.raw")
+    with Server(Side.QMPD, directory, control) as server:
+        server.run(definitions())
+        server.execute("block-stream", job_id="j", device="f3", **layers, **options)
+        server.wait_job("j", "null")
+        os.kill(server.pid, signal.SIGKILL)
+    assert corruptions(directory / "c3") == 0
+    verdict = qemu_img(directory, "compare", "-f", "raw", "-F", "qcow2", "../before.raw", "c3")
+    assert verdict == "Images are identical.\n"
