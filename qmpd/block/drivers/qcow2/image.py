@@ -20,13 +20,11 @@ from qmpd.block.drivers.qcow2.parsing import (
     read_backing_name,
     read_extensions,
 )
-from qmpd.block.drivers.qcow2.reading import ReadableImage
-from qmpd.block.drivers.qcow2.refcounts import Refcounts
 from qmpd.block.drivers.qcow2.resize import grow_l1, set_size
 from qmpd.block.drivers.qcow2.snapshots import read_snapshots
-from qmpd.block.drivers.qcow2.tables import any_within, decode_table
+from qmpd.block.drivers.qcow2.tables import decode_table
 from qmpd.block.drivers.qcow2.types import ImageCorruptError
-from qmpd.block.drivers.qcow2.writer import Writer
+from qmpd.block.drivers.qcow2.writing import WritableImage
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
@@ -34,12 +32,10 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable
 
-    from qmpd.block.drivers.qcow2.bitmaps import Bitmap
     from qmpd.block.drivers.qcow2.check import Counts
     from qmpd.block.drivers.qcow2.header import Header
-    from qmpd.block.drivers.qcow2.types import ByteFile, CowRead, WriteSegment
+    from qmpd.block.drivers.qcow2.types import ByteFile, CowRead
 
-_ZERO_CHUNK = 1 << 20
 _MAX_LENGTH = (1 << 63) - (1 << 30)
 
 
@@ -60,21 +56,14 @@ def _read_head(file: ByteFile) -> bytes:
         raise QmpError(wording.failed(wording.HEADER_UNREADABLE, str(error.strerror))) from None
 
 
-class Image(ReadableImage):
+class Image(WritableImage):
     """The format logic of one qcow2 image. Offsets and lengths are bytes.
 
     Everything is synchronous and for one caller at a time. I/O raises ``OSError``;
     ``ImageCorruptError`` where the metadata makes no sense.
     """
 
-    __slots__ = (
-        "_known_refcounts",
-        "_known_writer",
-        "_use_lazy_refcounts",
-        "bitmaps",
-        "records",
-        "snapshots",
-    )
+    __slots__ = ("snapshots",)
 
     def __init__(
         self,
@@ -84,12 +73,7 @@ class Image(ReadableImage):
         *,
         lazy_refcounts: bool | None = None,
     ) -> None:
-        super().__init__(file, header, mapping)
-        self._known_refcounts: Refcounts | None = None
-        self._known_writer: Writer | None = None
-        self._use_lazy_refcounts = lazy_refcounts
-        self.bitmaps: list[Bitmap] = []
-        self.records = True
+        super().__init__(file, header, mapping, lazy_refcounts=lazy_refcounts)
         self.snapshots, _ = read_snapshots(header, file)
 
     @classmethod
@@ -136,210 +120,6 @@ class Image(ReadableImage):
             image.clean()
             image.set_writable(True)
         return image
-
-    # Most images are only read: what allocates is made when it is needed.
-
-    @property
-    def _refcounts(self) -> Refcounts:
-        if self._known_refcounts is None:
-            file, header = self._file, self._header
-            size = header.refcount_table_clusters << header.cluster_bits
-            self._known_refcounts = Refcounts(
-                file,
-                header,
-                self._mapping.cache,
-                lambda: decode_table(file.pread(header.refcount_table_offset, size)),
-            )
-            self._known_refcounts.guard = self._guard
-        return self._known_refcounts
-
-    @property
-    def _writer(self) -> Writer:
-        if self._known_writer is None:
-            kind = Writer
-            if self.extended_l2:
-                from qmpd.block.drivers.qcow2.subwriter import SubclusterWriter
-
-                kind = SubclusterWriter
-            self._known_writer = kind(
-                self._file,
-                self._mapping,
-                self._refcounts,
-                self._before_link,
-                lambda: self.virtual_size,
-            )
-        return self._known_writer
-
-    def _write_back_refcounts(self) -> None:
-        if self._known_refcounts is not None:
-            self._known_refcounts.cache.write_back()
-
-    @property
-    def writable(self) -> bool:
-        """Whether the image was opened, or made, writable."""
-        return self._writable
-
-    # Writing
-
-    def write(self, offset: int, data: bytes | memoryview, cow_read: CowRead) -> None:
-        """Write ``data`` at guest byte ``offset``; see ``prepare_write`` for ``cow_read``."""
-        self.record(offset, len(data))
-        self._write(offset, data, cow_read)
-
-    def _write(self, offset: int, data: bytes | memoryview, cow_read: CowRead) -> None:
-        segments = self._prepare(offset, len(data), cow_read)
-        view = memoryview(data)
-        try:
-            for segment in segments:
-                start = segment.guest_offset - offset
-                self._file.event("write_aio")
-                self._file.pwrite(segment.host_offset, view[start : start + segment.length])
-        except OSError:
-            self.abort_write(segments)
-            raise
-        self.commit_write(segments)
-
-    def write_compressed(self, offset: int, packed: bytes) -> None:
-        """Let the whole cluster at guest byte ``offset`` be ``packed``; raises ``OSError``."""
-        self._check_alive()
-        self._cached_cluster = None
-        try:
-            self._writer.put_compressed(offset, packed)
-        except ImageCorruptError as error:
-            raise self._corrupted(error) from None
-
-    def prepare_write(self, offset: int, length: int, cow_read: CowRead) -> list[WriteSegment]:
-        """Allocate for a write and say where in the file its bytes belong; links nothing.
-
-        ``cow_read(guest_offset, length)`` is called from ``commit_write`` and returns the
-        guest's old view (backing chain included) of what the write leaves out of a cluster.
-        Follow up with ``commit_write`` or ``abort_write``.
-        """
-        self.record(offset, length)
-        return self._prepare(offset, length, cow_read)
-
-    def record(self, offset: int, length: int) -> None:
-        """Note in the bitmaps that bytes of the disk are about to be written."""
-        for bitmap in self.bitmaps:
-            if self.records and bitmap.recording:
-                bitmap.record(offset, length)
-
-    def _prepare(self, offset: int, length: int, cow_read: CowRead) -> list[WriteSegment]:
-        self._check_alive()
-        self._cached_cluster = None
-        try:
-            segments = self._writer.prepare(offset, length, self._clipped(cow_read))
-            for segment in segments:
-                self._guard(segment.host_offset, segment.length)
-        except ImageCorruptError as error:
-            raise self._corrupted(error) from None
-        return segments
-
-    def _clipped(self, cow_read: CowRead) -> CowRead:
-        """Keep ``cow_read`` from asking for what lies beyond the end of the guest's disk."""
-        size = self._header.size
-
-        def read(offset: int, length: int) -> bytes:
-            inside = max(0, min(length, size - offset))
-            data = cow_read(offset, inside) if inside else b""
-            return data if inside == length else data + bytes(length - inside)
-
-        return read
-
-    def commit_write(self, segments: list[WriteSegment]) -> None:
-        """Link prepared clusters; their data is in the file (not necessarily flushed)."""
-        self._check_alive()
-        try:
-            self._writer.commit(segments)
-        except ImageCorruptError as error:
-            raise self._corrupted(error) from None
-
-    @property
-    def zero_unit(self) -> int:
-        """Bytes that can be marked as zeros: a cluster, or a subcluster."""
-        return self.cluster_size >> 5 if self.extended_l2 else self.cluster_size
-
-    def write_zeroes(
-        self,
-        offset: int,
-        length: int,
-        cow_read: CowRead,
-        *,
-        unmap: bool = True,
-        alone: bool = False,
-    ) -> None:
-        """Make a guest range read as zeros; whole clusters need no data.
-
-        Version 2 has no clusters of zeros, but if the image has no backing file (``alone``),
-        what is not allocated reads so too. What is recorded is up to the caller.
-        """
-        size = self.zero_unit
-        start = -(-offset // size) * size
-        end = offset + length  # a cluster that the disk ends in is a whole one
-        stop = (-(-end // size) if end >= self.virtual_size else end // size) * size
-        able = self.version >= 3 or alone
-        if not able or start >= stop:
-            start = stop = offset + length
-        self._write_zero_bytes(offset, start - offset, cow_read)
-        if stop > start:
-            self._check_alive()
-            self._cached_cluster = None
-            try:
-                has_flag = self.version >= 3
-                self._writer.zero_clusters(start, stop, unmap=unmap or not has_flag, flag=has_flag)
-            except ImageCorruptError as error:
-                raise self._corrupted(error) from None
-        self._write_zero_bytes(stop, offset + length - stop, cow_read)
-
-    def _write_zero_bytes(self, offset: int, length: int, cow_read: CowRead) -> None:
-        end = offset + length
-        while offset < end:
-            take = min(end - offset, _ZERO_CHUNK)
-            self._write(offset, bytes(take), cow_read)
-            offset += take
-
-    def abort_write(self, segments: list[WriteSegment]) -> None:
-        """Give back what ``prepare_write`` allocated."""
-        self._writer.abort(segments)
-
-    def flush(self) -> None:
-        """Make all data and metadata stable, in an order that survives a crash anywhere."""
-        self._check_alive()
-        self._mapping.cache.write_back()
-        if not self.dirty:
-            self._write_back_refcounts()
-        self._file.event("flush_to_disk")
-        self._file.flush()
-
-    def _before_link(self) -> bool:
-        lazy = self._use_lazy_refcounts
-        if (self.lazy_refcounts if lazy is None else lazy) and not self.dirty:
-            self._set_incompatible(self._header.incompatible | INCOMPAT_DIRTY)
-        return not self.dirty
-
-    # Corruption
-
-    def _guard(self, offset: int, length: int) -> None:
-        """Raise ``ImageCorruptError`` if a write there would destroy known metadata."""
-        header, mapping = self._header, self._mapping
-        end = offset + length
-        ranges = (
-            (0, header.cluster_size, "qcow2_header"),
-            (header.l1_offset, len(mapping.l1) * 8, "active L1 table"),
-            (
-                header.refcount_table_offset,
-                header.refcount_table_clusters << header.cluster_bits,
-                "refcount table",
-            ),
-        )
-        found = [what for first, size, what in ranges if offset < first + size and first < end]
-        if any_within(mapping.l2_tables(), offset, end, header.cluster_size):
-            found.append("active L2 table")
-        if any_within(self._refcounts.blocks(), offset, end, header.cluster_size):
-            found.append("refcount block")
-        if found:
-            sentence = wording.overlap(found[0])
-            raise ImageCorruptError(sentence, fatal=True, offset=offset, size=length)
 
     # Header and life
 
