@@ -113,14 +113,20 @@ class StreamJob(BlockJob):
                 raise QmpError(wording.cannot_freeze(link.name, link.child.name))
 
     def _insert_filter(self) -> None:
+        driver = CopyOnRead(self.graph)
         try:
-            self.filter = insert_node(
-                self.graph, CopyOnRead(self.graph), self.device, self.filter_name
-            )
+            self.filter = insert_node(self.graph, driver, self.device, self.filter_name)
             self.freeze(self.device, self.above_base)
         except QmpError as error:
             raise QmpError(wording.could_not_create_node(error.desc)) from None
+        driver.stop_at(self._lowest_image())
         self._drain()
+
+    def _lowest_image(self) -> Node:
+        """The last node down to ``above_base`` that is no filter."""
+        images = [node for node in chain(self.device) if not node.driver.is_filter]
+        below = set(chain(next_in_chain(self.above_base)))
+        return [node for node in images if node not in below][-1]
 
     def _take_hold(self) -> None:
         flt = self.filter

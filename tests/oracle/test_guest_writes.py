@@ -115,15 +115,21 @@ def test_writes_to_a_mirror_that_copies():
         (call("block-commit", **MIDDLE, speed=1), 524288),
         (call("block-stream", **COMMIT, speed=1), 131072),
         (call("block-stream", **COMMIT, speed=1, base_node="f1"), 786432),
+        (call("block-stream", job_id="j", device="f2", speed=1), 131072),
     ],
-    ids=["commit", "stream", "stream of some"],
+    ids=["commit", "stream", "stream of some", "stream below"],
 )
 def test_writes_above_other_jobs(job, first):
     """They go to the image that the guest has; a stream does not copy over them."""
     run(
         job,
         wait_progress("j", first),
-        *(*io(DEVICE, *WRITES), *LOOK, call("block-job-set-speed", device="j", speed=0), GONE),
+        *(
+            *io(DEVICE, *WRITES, "read 0 2M"),
+            *LOOK,
+            call("block-job-set-speed", device="j", speed=0),
+            GONE,
+        ),
         *(*io("f3", "read -P 21 0 900", "read -P 22 500k 100k"), *LOOK),
     )
 

@@ -57,9 +57,13 @@ class CopyOnRead(PassingDriver):
             raise QmpError(wording.bottom_is_filter(name))
         if not contains(self.node, bottom):  # the original never ends then
             raise QmpError(wording.no_bottom(name))
+        self.stop_at(bottom)
+        self._frozen = freeze(self.node, bottom)
+
+    def stop_at(self, bottom: Node) -> None:
+        """Copy only what ``bottom`` and the layers above it hold."""
         if bottom is not skip_filters(self.node):  # else it stops nothing (observed on QEMU 7.2)
             self._bottom = bottom
-        self._frozen = freeze(self.node, bottom)
 
     def close(self) -> None:
         """Let the chain go."""
