@@ -5,6 +5,7 @@ from __future__ import annotations
 from qmpd.block import permissions as p
 from qmpd.block.node import User
 from qmpd.errors import QmpError
+from qmpd.schema.wording import wrong_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +69,27 @@ _KINDS = {
 }
 _PCI = ("virtio-blk", "virtio-scsi", "nvme")
 _SWITCHES = ("on", "off")
+_USUAL = frozenset(
+    [
+        "driver",
+        "id",
+        "bus",
+        "addr",
+        "drive",
+        "path",
+        "bootindex",
+        "serial",
+        "share-rw",
+        "write-cache",
+        "iothread",
+        "lun",
+        "scsi-id",
+        "channel",
+        "unit",
+        "device_id",
+    ]
+)
+"""Properties that are not looked at: every command line has them."""
 _NEEDS_DRIVE = ("virtio-blk", "virtio-blk-pci", "scsi-hd", "ide-hd", "usb-storage")
 _BUSES = ("virtio-scsi", "virtio-scsi-pci", "usb-ehci", "ahci")
 
@@ -115,6 +137,8 @@ def plug(machine: Machine, names: Names, properties: dict[str, Any]) -> None:
         QmpError: the drive does not exist or cannot be used like this.
     """
     machine.slots = names
+    if not isinstance(properties.get("id", ""), str):
+        properties = {key: value for key, value in properties.items() if key != "id"}
     if "iothread" in properties:
         from qmpd.commands import iothreads
 
@@ -140,6 +164,8 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
     kind = properties["driver"]
     path = properties.get("path") or names.path(properties.get("id"))
     drive = properties.get("drive")
+    if "drive" in properties and not isinstance(drive, str):
+        raise QmpError(wrong_type("drive", "string"))
     if drive is None:
         return _use_nothing(machine, properties, path)
     if kind not in _KINDS:
@@ -147,6 +173,8 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
     found = _KINDS[kind]
     user = machine.graph.drives.get(drive)
     node = machine.graph.nodes.get(drive) if user is None else user.node
+    if properties.keys() - _USUAL or _is_odd(properties.get("share-rw")):
+        _check_properties(machine, properties, found=node is not None or user is not None)
     if node is None and user is None:
         raise QmpError(f"Property '{found.owner}.drive' can't find value '{drive}'")
     if node is None and not found.removable:
@@ -166,6 +194,17 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
     if properties.get("write-cache") in _SWITCHES:
         device.user.writeback = properties["write-cache"] == "on"
     return device.user.name
+
+
+def _is_odd(switch: Any) -> bool:
+    return switch not in (None, *_SWITCHES) and type(switch) is not bool
+
+
+def _check_properties(machine: Machine, properties: dict[str, Any], *, found: bool) -> None:
+    if machine.profile is None:  # other releases have other properties
+        from qmpd.commands.device_properties import check
+
+        check(properties, found=found)
 
 
 def _use_nothing(machine: Machine, properties: dict[str, Any], path: str) -> str:

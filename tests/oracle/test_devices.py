@@ -2,7 +2,7 @@
 
 import pytest
 
-from qmpd.testing.oracle import Program
+from qmpd.testing.oracle import Program, Side, run_to_end
 
 BUSES = [
     *("-device", "virtio-scsi-pci,id=bus-s", "-device", "qemu-xhci", "-device", "sdhci-pci"),
@@ -63,3 +63,29 @@ def test_device(start_server, device, part, shared, removable, tray, io_status, 
 def test_device_that_has_to_write(start_server, device, reason):
     ended = start_server.refused(*words(device, read_only=True), program=Program.SYSTEM)
     assert ended.last_line == f"PROG: -device {device},drive=n,id=d: {reason}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("virtio-blk,drive=n,foo=1,bar=2", "virtio-blk,drive=nope,foo=1", "nvme,drive=n,foo=1"),
+        *("virtio-blk,drive=nope,scsi=z", "virtio-blk,drive=nope,num-queues=1.5"),
+        *("virtio-blk,drive=n,share-rw=z", "virtio-blk,drive=n,share-rw=z,foo=1"),
+        *("scsi-hd,drive=n,foo=1", "scsi-hd,drive=nope,foo=1", "scsi-hd,drive=n,queue-size=1"),
+        *("scsi-cd,drive=n,rotation_rate=1", "ide-hd,drive=n,foo=1", "virtio-blk,iothread=no"),
+        *('{"driver":"virtio-blk","drive":1}', '{"driver":"virtio-blk","drive":null}'),
+        *('{"driver":"virtio-blk","drive":["n"]}', '{"driver":"virtio-blk","drive":"n","foo":1}'),
+        '{"driver":"virtio-blk","drive":"n","share-rw":1}',
+        '{"driver":"virtio-blk","drive":"n","num-queues":true}',
+        "{'driver':'virtio-blk','drive':'n','foo':1} -device virtio-blk,drive=n,bar=1",
+    ],
+)
+def test_properties_that_there_are_not(text, tmp_path):
+    """The first in the order of the wire is told, up to a drive that does not exist."""
+    words = ["-blockdev", "null-co,node-name=n", "-device", "virtio-scsi", "-device"]
+    ours, theirs = (
+        run_to_end(side, Program.SYSTEM, [*words, *text.split(" ")], tmp_path)
+        for side in (Side.QMPD, Side.REAL)
+    )
+    assert ours.last_line == theirs.last_line
+    assert ours.status == theirs.status == 1

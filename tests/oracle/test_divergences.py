@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from qmpd.testing.oracle import Program, call, chain, image, info, qemu_img
+from qmpd.testing.oracle import Program, ServerGoneError, call, chain, image, info, qemu_img
 from tests.oracle.building import header_with, separate
 
 NAMES = ("c0", "c1", "c2", "c3")
@@ -509,6 +509,25 @@ def test_failed_transaction_with_a_snapshot_of_what_it_has_opened(server):
     assert refusal == "Transaction aborted using Abort action"
     assert (server.graph(), server.descriptors()) == before
     assert (server.dir / "n").exists()
+
+
+@pytest.mark.only_qmpd("the original notices that there is no such bus, or no such device")
+def test_buses_of_devices_are_not_looked_at(start_server):
+    """A command line of another machine is taken; so are properties that every one has."""
+    words = ["-blockdev", "null-co,node-name=n,read-only=on", "-device"]
+    for text in ("scsi-hd,drive=n", "virtio-blk,drive=n,bus=nowhere.7,lun=1", "nothing,bus=x"):
+        start_server(*words, text, program=Program.SYSTEM)
+
+
+@pytest.mark.only_qmpd("there are bytes that the original has not read: ECONNRESET")
+def test_requests_behind_quit(start_server):
+    """The client reads the end of the file behind the last reply."""
+    server = start_server()
+    server.send(b'{"execute": "quit"}' + b'{"execute": "query-version"}' * 10)
+    assert b'"return"' in server.read_line()
+    with pytest.raises(ServerGoneError):
+        server.read_line()
+    assert server.ended() == 0
 
 
 @pytest.mark.only_qmpd("they are about what qmpd lacks: networks, guests, snapshots")
