@@ -139,7 +139,7 @@ def plug(machine: Machine, names: Names, properties: dict[str, Any]) -> None:
     machine.slots = names
     if not isinstance(properties.get("id", ""), str):
         properties = {key: value for key, value in properties.items() if key != "id"}
-    if "iothread" in properties:
+    if properties.get("iothread"):
         from qmpd.commands import iothreads
 
         iothreads.check(machine, properties["iothread"])

@@ -217,5 +217,6 @@ def test_devices_of_one_image_in_several_threads():
         *(on("virtio-blk", "o", f"o{i}", iothread=f"i{i}") for i in range(2)),
         on("scsi-hd", "o", "o3", bus="s0.0"),
         either(call("device_add", driver="virtio-scsi", id="s3", iothread="nope")),
+        either(call("device_add", driver="virtio-scsi", id="s4", iothread="")),
     ]
     compare([*plug, call("query-block")], program=Program.SYSTEM, arguments=THREADS)
