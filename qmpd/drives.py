@@ -212,6 +212,8 @@ def _open(
     if refused is not None and _is_file(definition):
         raise QmpError(wording.AIO_NATIVE_NEEDS_DIRECT)
     if "driver" not in definition:
+        if options.get("force-share") in _ON and options["read-only"] not in _ON:
+            raise QmpError(wording.FORCE_SHARE_WRITABLE)
         definition["driver"] = probe(graph, definition)
         if definition["driver"] == "raw":
             stderr.write(_GUESSED.format(_name(definition["file"])))

@@ -183,6 +183,8 @@ LATER = ["-device", "virtio-blk,drive=nowhere"]
         "if=none,id=x,file=t -device virtio-blk,drive=x -device virtio-blk,drive=x",
         "if=none,id=x,file=t,node-name=y -device virtio-blk,drive=y",
         "if=scsi,file=t",
+        "if=none,file=null-co://,readonly=off,force-share=on",
+        "if=none,file=nope,force-share=on",
     ],
 )
 def test_refusals(text, tmp_path):
