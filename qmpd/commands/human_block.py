@@ -39,7 +39,7 @@ def qemu_io(machine: Machine, device: str, command: str, *, by_device: bool = Fa
     try:
         os.write(1, execute(Access(graph, node, user, machine.dispatcher.later), command).encode())
     except QmpError as error:
-        return f"{error.desc}\n"
+        return _complaint(error.desc, error.hint, [])
     return ""
 
 

@@ -109,31 +109,34 @@ def _read(access: Access, _name: str, words: list[str]) -> str:
 
 
 def _write(access: Access, _name: str, words: list[str]) -> str:
-    given = _Arguments(words)
-    offset, length = _range(given)
-    if any(bitmap.closed for bitmap, _ in bitmaps_of_jobs(access.node, offset)):
-        raise _Mistake("write failed: a job that has done its work holds the image still")
-    start = time.monotonic()
-    if offset + length > access.node.driver.size():
-        return "write failed: Input/output error\n"
+    """Ask for the permission, which comes before a look at the words, and write."""
+    if len(words) < 2:
+        return _write_range(access, words)  # too few, it says
     if access.user is not None:
         if not access.may_write:  # from now on it does
             edge = access.user.children["root"]
             with Transaction() as tx:
                 access.graph.change_user(tx, edge, edge.perm | p.WRITE, edge.shared)
-        failure = _write_range(access, given, offset, length)
-    else:
-        user = User()
-        with Transaction() as tx:
-            edge = access.graph.add_user(tx, user, access.node, p.WRITE, p.ALL)
-        failure = _write_range(access, given, offset, length)
+        return _write_range(access, words)
+    user = User()
+    with Transaction() as tx:
+        edge = access.graph.add_user(tx, user, access.node, p.WRITE, p.ALL)
+    try:
+        return _write_range(access, words)
+    finally:
         access.graph.users.pop(user, None)
         access.graph.detach_loosely(edge)
-    return failure or ("" if given.quiet else _report("wrote", offset, length, start))
 
 
-def _write_range(access: Access, given: _Arguments, offset: int, length: int) -> str:
+def _write_range(access: Access, words: list[str]) -> str:
+    given = _Arguments(words)
+    offset, length = _range(given)
     node = access.node
+    if any(bitmap.closed for bitmap, _ in bitmaps_of_jobs(node, offset)):
+        raise _Mistake("write failed: a job that has done its work holds the image still")
+    start = time.monotonic()
+    if offset + length > node.driver.size():
+        return "write failed: Input/output error\n"
     try:
         if given.zero:
             node.driver.write_zeroes(offset, length, unmap=given.unmap)
@@ -145,7 +148,7 @@ def _write_range(access: Access, given: _Arguments, offset: int, length: int) ->
         return f"write failed: {strerror(error)}\n"
     finally:
         access.later(lambda: note_guest_write(node, offset, length))
-    return ""
+    return "" if given.quiet else _report("wrote", offset, length, start)
 
 
 def _flush(access: Access, _name: str, _words: list[str]) -> str:

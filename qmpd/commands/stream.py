@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qmpd.block.chain import chain, contains, next_in_chain
+from qmpd.block.chain import chain, contains, find_overlay, next_in_chain
 from qmpd.block.filename import find_by_filename
 from qmpd.errors import QmpError
 from qmpd.jobs import wording
@@ -50,6 +50,8 @@ def block_stream(
         *_, last = _above(target, below)
     if backing_file is not None and below is None:
         raise QmpError(wording.BACKING_FILE_WITHOUT_BASE)
+    if below is not None and find_overlay(target, below) is None:  # only filters are between
+        raise QmpError(wording.not_in_backing_chain(below.name, target.name))
     StreamJob(
         machine.jobs,
         machine.graph,

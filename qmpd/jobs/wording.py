@@ -69,6 +69,11 @@ def base_file_not_found(name: str) -> str:
     return f"Can't find '{name}' in the backing chain"
 
 
+def not_in_backing_chain(node: str, top: str) -> str:
+    """Between the base of a stream and its device there are only filters."""
+    return f"'{node}' is not in the backing chain of '{top}'"
+
+
 def not_below(node: str, top: str) -> str:
     """The base of a stream is not in the chain below the device."""
     return f"Node '{node}' is not a backing image of '{top}'"

@@ -293,3 +293,18 @@ def test_commit_of_what_cannot_be_written(tmp_path):
 )
 def test_single_lines(line, tmp_path):
     check([human(line), call("query-status"), call("query-block")], tmp_path, *DRIVES)
+
+
+def test_permission_comes_before_the_words(tmp_path):
+    """Whether a write may happen is known before where it goes; who holds a lock is told."""
+    other = {"driver": "file", "node-name": "p0", "filename": "l0"}
+    check(
+        [
+            *LAYERS[:2],
+            call("blockdev-add") | {"arguments": other},
+            reopen(layer(1, **{"read-only": True})),
+            *io("p0", "write 0 64k", "write 10M 64k", "write 10M", "read 10M 64k"),
+            *io("f1", "write 0 64k", "write 10M 64k", "write 1 xx", "write"),
+        ],
+        tmp_path,
+    )

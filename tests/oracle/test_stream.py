@@ -428,3 +428,12 @@ def test_stream_below_an_active_commit(server, size):
     server.execute("job-complete", id="j")
     while "null" not in server.statuses("j") or "null" not in server.statuses("k"):
         server.wait_event("JOB_STATUS_CHANGE", status="null")
+
+
+def test_with_only_a_filter_between():
+    """A filter is no layer: what it filters cannot be the base."""
+    run(
+        call("blockdev-add", driver="copy-on-read", node_name="w", file="f3"),
+        refused("'f3' is not in the backing chain of 'w'", stream("w", base_node="f3")),
+        *LOOK,
+    )
