@@ -72,6 +72,8 @@ class Driver:
     """The object that must not be deleted as long as the node is there."""
     is_fickle = False
     """Whether a request may fail once and succeed when it is tried again."""
+    ejected = False
+    """Whether the image had to be given up while it was open."""
     hides_footprint = False
     """Whether nobody is told of space on disk at and above this node."""
     mutable_options: frozenset[str] = frozenset()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from qmpd.block import permissions as p
 from qmpd.block.chain import next_in_chain, skip_implicit
 from qmpd.block.filename import Names, combine
+from qmpd.commands import wording
 from qmpd.commands.dispatch import Encoded
+from qmpd.errors import QmpError
 from qmpd.protocol.encoder import Verbatim, encode_text
 
 TYPE_CHECKING = False
@@ -120,7 +122,7 @@ def _device_info(device: Device, names: Names) -> dict[str, Any]:
         "locked": False,
     }
     node = device.user.node
-    if node is not None:
+    if node is not None and not node.driver.ejected:
         node = skip_implicit(node)
         info["inserted"] = node_info(node, names, flat=False, user_visible=True)
         info["inserted"]["cache"]["writeback"] = device.user.writeback
@@ -152,6 +154,8 @@ def node_info(
         user_visible: look through filters that jobs inserted without a name.
         images: descriptions made so far for the same kind of query.
     """
+    if node.driver.ejected:
+        raise QmpError(wording.ejected(node.name))
     flags = node.flags
     info: dict[str, Any] = {
         "file": names.of(node).text,

@@ -89,3 +89,8 @@ def cannot_hot_add(interface: int) -> str:
 def duplicate_drive(name: str) -> str:
     """A drive of that name is there already."""
     return f"Duplicate ID '{name}' for drive"
+
+
+def ejected(name: str) -> str:
+    """The node's image was found corrupt."""
+    return f"Block device {name} is ejected"

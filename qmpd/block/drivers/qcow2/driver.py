@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 
 from qmpd.block import wording
 from qmpd.block.driver import DATA, UNALLOCATED, ZERO, Driver, Extent, WriteTargets, strerror, warn
@@ -205,6 +206,8 @@ class Qcow2Driver(Driver):
         if error.size is not None:
             data["size"] = error.size
         data["fatal"] = error.fatal
+        sys.stderr.write(qcow2_wording.corrupt(error.message, fatal=error.fatal))
+        self.ejected = error.fatal
         self.graph.generation += 1
         self.graph.tell("BLOCK_IMAGE_CORRUPTED", data)
 
@@ -232,7 +235,8 @@ class Qcow2Driver(Driver):
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write, allocating clusters as needed."""
         self.disturb("write", offset, len(data))
-        self.note_written(offset + len(data))
+        if not self.ejected:
+            self.note_written(offset + len(data))
         self.image.write(offset, data, self.pread)
 
     def pwrite_compressed(self, offset: int, data: bytes | memoryview) -> None:

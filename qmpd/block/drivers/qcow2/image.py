@@ -240,7 +240,7 @@ class Image(WritableImage):
         self._header.incompatible &= ~INCOMPAT_DIRTY
 
     def _settle(self) -> None:
-        if self._broken:
+        if self.broken:
             return
         try:
             if self.bitmaps:

@@ -26,12 +26,12 @@ class ReadableImage(Facts):
     """What is needed of an image to read from it. Offsets and lengths are bytes."""
 
     __slots__ = (
-        "_broken",
         "_cached_cluster",
         "_decompress",
         "_file",
         "_mapping",
         "_writable",
+        "broken",
         "on_corrupt",
     )
 
@@ -41,7 +41,8 @@ class ReadableImage(Facts):
         self._mapping = mapping
         self._decompress = decompressor(header.compression_type)
         self._writable = False
-        self._broken = False
+        self.broken = False
+        """Whether the image was found corrupt while it could be written: nothing goes any more."""
         self.on_corrupt: Callable[[ImageCorruptError], None] | None = None
         self._cached_cluster: tuple[tuple[int, int], bytes] | None = None
 
@@ -93,7 +94,7 @@ class ReadableImage(Facts):
     # Corruption
 
     def _check_alive(self) -> None:
-        if self._broken:
+        if self.broken:
             raise OSError(ENOMEDIUM, "No medium found")
 
     def _corrupted(self, error: ImageCorruptError) -> ImageCorruptError:
@@ -103,8 +104,10 @@ class ReadableImage(Facts):
             report, self.on_corrupt = self.on_corrupt, None  # QEMU tells once
             report(error)
         if error.fatal:
-            self._broken = True
-            self._set_incompatible(self._header.incompatible | INCOMPAT_CORRUPT)
+            self.broken = True
+            self._header.incompatible |= INCOMPAT_CORRUPT
+            self._file.pwrite(0, self._header.serialise())
+            self._file.flush()
         return error
 
     def _set_incompatible(self, bits: int) -> None:

@@ -291,3 +291,16 @@ def other_encryption(image: str, wanted: str) -> str:
 def no_secret(name: str) -> str:
     """There is no key of that name."""
     return f"No secret with id '{name}'"
+
+
+def corrupt(message: str, *, fatal: bool) -> str:
+    """The line for who started the daemon that goes with BLOCK_IMAGE_CORRUPTED."""
+    if fatal:
+        return (
+            f"qcow2: Marking image as corrupt: {message}; "
+            "further corruption events will be suppressed\n"
+        )
+    return (
+        f"qcow2: Image is corrupt: {message}; "
+        "further non-fatal corruption events will be suppressed\n"
+    )
