@@ -40,8 +40,12 @@ class Contract:
                 entry["members"] = [m for m in entry["members"] if m["name"] != name]
 
     def drop_value(self, command: str, member: str, value: str) -> None:
-        """Take a value out of the enumeration that a member is of."""
+        """Take a value out of the enumeration that a member is of, and the case of that name."""
         entry, name = self._owner(command, member)
+        whole = self._entries[self._entries[command]["arg-type"]]
+        if whole.get("tag") == name:
+            whole["variants"] = [v for v in whole["variants"] if v["case"] != value]
+            entry = whole
         for found in entry["members"]:
             if found["name"] == name:
                 enum = self._entries[found["type"]]

@@ -174,6 +174,18 @@ def test_later_arguments_are_unexpected(play, name):
         "blockdev-add", driver="file", node_name="f", filename="/a", aio="io_uring"
     )
     assert refused == "Parameter 'aio' does not accept value 'io_uring'"
+    refused = world.refusal("blockdev-add", driver="compress", node_name="c", file="x")
+    assert refused == "Parameter 'driver' does not accept value 'compress'"
+    limited = {"driver": "copy-on-read", "file": "x", "bottom": "y"}
+    refused = world.refusal("blockdev-add", node_name="c", **limited)
+    assert refused == "Parameter 'bottom' is unexpected"
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_later_drivers_are_not_offered(play, name):
+    offered = json.dumps(play(name).do("query-qmp-schema"))
+    assert '"copy-on-read"' in offered
+    assert '"compress"' not in offered
 
 
 def test_known_faults_are_found_before_later_arguments(play):
