@@ -172,6 +172,12 @@ class Qcow2Driver(Driver):
         cacheopts.check(options, image.cluster_size, image.virtual_size)
         if "encrypt.format" in options:  # an encrypted image would not be open
             raise QmpError(qcow2_wording.not_encrypted(options["encrypt.format"]))
+        lazy = options.get("lazy-refcounts")
+        try:
+            image.check_lazy_refcounts(lazy)
+        except OSError as error:
+            raise QmpError(wording.flushing_failed(strerror(error))) from error
+        tx.on_commit(lambda: setattr(image, "use_lazy_refcounts", lazy))
         was_read_only = self.node.flags.read_only
         if flags.read_only and not was_read_only:
             try:

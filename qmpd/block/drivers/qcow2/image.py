@@ -246,12 +246,27 @@ class Image(WritableImage):
             if self.bitmaps:
                 self._save_bitmaps()
         finally:  # they are only about the data
-            self._mapping.cache.write_back()
-            self._write_back_refcounts()
-            self._file.flush()
-            if self.dirty:
-                self.forget_dirt()
-                self._write_header()
+            self._write_everything()
+
+    def _write_everything(self) -> None:
+        self._mapping.cache.write_back()
+        self._write_back_refcounts()
+        self._file.flush()
+        if self.dirty:
+            self.forget_dirt()
+            self._write_header()
+
+    def check_lazy_refcounts(self, wanted: bool | None) -> None:
+        """Prepare for another ``lazy_refcounts`` option: without them the image is clean.
+
+        Raises:
+            QmpError: the image's version does not know them.
+            OSError: it cannot be written back.
+        """
+        if wanted and self.version < 3:
+            raise QmpError(wording.LAZY_NEEDS_V3)
+        if self.dirty and self._writable and not self.is_lazy(wanted):
+            self._write_everything()
 
     def _save_bitmaps(self) -> None:
         from qmpd.block.drivers.qcow2.saving import Saver

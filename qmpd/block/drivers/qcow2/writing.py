@@ -23,7 +23,7 @@ _ZERO_CHUNK = 1 << 20
 class WritableImage(ReadableImage):
     """What is needed of an image to write to it. Offsets and lengths are bytes."""
 
-    __slots__ = ("_known_refcounts", "_known_writer", "_use_lazy_refcounts", "bitmaps", "records")
+    __slots__ = ("_known_refcounts", "_known_writer", "bitmaps", "records", "use_lazy_refcounts")
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class WritableImage(ReadableImage):
         super().__init__(file, header, mapping)
         self._known_refcounts: Refcounts | None = None
         self._known_writer: Writer | None = None
-        self._use_lazy_refcounts = lazy_refcounts
+        self.use_lazy_refcounts = lazy_refcounts
         self.bitmaps: list[Bitmap] = []
         self.records = True
 
@@ -214,9 +214,12 @@ class WritableImage(ReadableImage):
         self._file.event("flush_to_disk")
         self._file.flush()
 
+    def is_lazy(self, option: bool | None) -> bool:
+        """Whether refcounts may be late: the option says so, or else the image."""
+        return self.lazy_refcounts if option is None else option
+
     def _before_link(self) -> bool:
-        lazy = self._use_lazy_refcounts
-        if (self.lazy_refcounts if lazy is None else lazy) and not self.dirty:
+        if self.is_lazy(self.use_lazy_refcounts) and not self.dirty:
             self._set_incompatible(self._header.incompatible | INCOMPAT_DIRTY)
         return not self.dirty
 
