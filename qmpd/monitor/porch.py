@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 0.01
 """How long nothing must happen before the import begins: it slows everything else."""
-SWITCH_INTERVAL = 0.0005
+SWITCH_INTERVAL = 0.0001
 """How long (s) a thread may keep the interpreter; also so that slices of jobs don't."""
 
 
