@@ -65,7 +65,7 @@ class Driver:
     late_children: tuple[str, ...] = ()
     """The children that come after that, before :meth:`ready`."""
     compresses = False
-    """Whether the format has compressed clusters."""
+    """Whether it takes what is to be compressed: the format has such clusters, or it passes it on."""
     intercepts = False
     """Whether requests do more here than to pass: nobody may read or write around the node."""
     object_in_use = ""

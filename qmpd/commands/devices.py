@@ -179,12 +179,13 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
         raise QmpError(f"Property '{found.owner}.drive' can't find value '{drive}'")
     if node is None and not found.removable:
         raise QmpError("Device needs media, but drive is empty")
-    home = _thread(machine, names, properties, node)
     perm, shared = _permissions(found, node, properties)
     # A backend goes by its device's id; that of a part of the device has only a path.
     given = properties.get("id")
     part = found.suffix.replace("{id}", given or "scsi")
     name = path + part if part else given or path
+    _refuse_busy(machine, names, kind, User(name, device=True), node, perm, shared)
+    home = _thread(machine, names, properties, node)
     if user is not None:
         device = machine.plug_drive(drive, name, perm, shared, removable=found.removable)
     elif node is not None:
@@ -194,6 +195,34 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
     if properties.get("write-cache") in _SWITCHES:
         device.user.writeback = properties["write-cache"] == "on"
     return device.user.name
+
+
+def _refuse_busy(
+    machine: Machine,
+    names: Names,
+    kind: str,
+    user: User,
+    node: Node | None,
+    perm: int,
+    shared: int,
+) -> None:
+    """A virtio-scsi controller takes no disk that a job has for itself.
+
+    That the disk would have its permissions comes first (observed on QEMU 7.2).
+    """
+    if node is None or not node.blockers:
+        return
+    if not names.iothreads or not kind.startswith("scsi-"):
+        return
+    from qmpd.block.transaction import Transaction
+    from qmpd.jobs.blockjob import check_no_blocker
+
+    tx = Transaction()
+    try:
+        machine.graph.add_user(tx, user, node, perm, shared)
+    finally:
+        tx.abort()
+    check_no_blocker(node, "dataplane")
 
 
 def _is_odd(switch: Any) -> bool:

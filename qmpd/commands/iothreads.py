@@ -54,6 +54,8 @@ def check_neighbours(machine: Machine, node: Node, wanted: str) -> None:
         if here in seen:
             continue
         seen.add(here)
+        if here.kind == "block-job" and wanted:
+            raise QmpError(_OTHER_THREAD)
         if isinstance(here, User):
             if here in devices and devices[here].iothread != wanted:
                 raise QmpError(_OTHER_THREAD)

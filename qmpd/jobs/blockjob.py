@@ -40,6 +40,9 @@ LOOK_AHEAD = 1 << 34
 """Bytes whose tables are looked at in one go on the loop."""
 
 _NO_SPACE = (errno.ENOSPC,)
+_NOTHING: frozenset[str] = frozenset()
+_MAIN_ALLOWS = frozenset(("dataplane",))
+"""What others may do with the node that a job belongs to: a SCSI disk may come."""
 
 
 class BlockJob(Job):
@@ -81,7 +84,8 @@ class BlockJob(Job):
             refresh(tx)
         for edge in edges:
             node = edge.child
-            blocker = Blocker(block_wording.used_by_job(self.type), frozenset())
+            allows = _MAIN_ALLOWS if edge.name == "main node" else _NOTHING
+            blocker = Blocker(block_wording.used_by_job(self.type), allows)
             node.blockers = [blocker, *node.blockers]
             node.references += 1
             self._edges.append(edge)

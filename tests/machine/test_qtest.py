@@ -15,7 +15,10 @@ from qmpd.options.argv import CommandLine
     [
         (["-machine", "help"], "pc-i440fx-7.2        Standard PC (i440FX + PIIX, 1996) (default)"),
         (["-M", "none", "-device", "help"], 'name "scsi-hd"'),
-        (["-drive", "format=help"], "Supported formats: file null-aio null-co qcow2 raw"),
+        (
+            ["-drive", "format=help"],
+            "Supported formats: blkdebug compress copy-on-read file host_device null-aio null-co qcow2 raw throttle",
+        ),
         (["-netdev", "help"], ""),
     ],
 )

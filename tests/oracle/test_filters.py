@@ -99,6 +99,10 @@ DEFINITIONS = {
     "compressed image": compress(qcow2("top")),
     "compressed image that is read-only": compress(qcow2("top"), **{"read-only": True}),
     "compressed throttle": compress(throttle(qcow2("base"))),
+    "compressed throttled file": compress(throttle(file("raw"))),
+    "compressed copies of a file": compress(cor(file("raw"))),
+    "compressed compression": compress(compress(qcow2("base"))),
+    "compressed errors": compress({"driver": "blkdebug", "image": qcow2("base")}),
     "child that is not there": throttle("none"),
     "child that is inside itself": throttle("x"),
     "unknown option": throttle(file("raw"), limits=1),
@@ -348,6 +352,22 @@ def test_links_that_copies_need_stay():
     )
 
 
+def test_links_that_a_job_needs_cannot_be_kept_for_copies():
+    """That is told even if the bottom would not be found."""
+    compare(
+        [
+            *(add("low", qcow2("c0")), add("top", qcow2("c1", backing="low"))),
+            *(add("other", qcow2("base")), add("above", {"driver": "raw", "file": "other"})),
+            call("block-stream", device="top", job_id="j", auto_finalize=False),
+            wait_job("j", "pending"),
+            *(add("x", cor("top", bottom="low")), add("x", cor("top", bottom="other")), *LOOK),
+            *(call("job-cancel", id="j"), *LOOK),
+        ],
+        images,
+        layout=False,
+    )
+
+
 # -- requests --------------------------------------------------------------------------------
 
 
@@ -407,6 +427,16 @@ def test_what_is_written_is_compressed(lines):
             *(io("x", line) for line in lines),
             *(io("q", "read -q -P 7 64k 64k"), delete("x"), delete("q")),
         ],
+        images,
+        program=Program.SYSTEM,
+    )
+
+
+def test_compression_that_nobody_does():
+    """A filter takes compressed data for a format that has none."""
+    below = throttle({"driver": "raw", "file": file("raw")})
+    compare(
+        [GROUP, add("x", compress(below)), io("x", "write -q -P 5 0 64k"), delete("x")],
         images,
         program=Program.SYSTEM,
     )

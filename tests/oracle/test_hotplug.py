@@ -1,5 +1,7 @@
 """device_add, device_del and what a reset does: nodes are in use just as long as devices are."""
 
+import json
+
 import pytest
 
 from qmpd.testing.oracle import (
@@ -7,14 +9,16 @@ from qmpd.testing.oracle import (
     Program,
     Step,
     call,
+    chain,
     compare,
     image,
     show_descriptors,
     show_graph,
     wait_event,
+    wait_job,
     wait_progress,
 )
-from tests.oracle.building import either
+from tests.oracle.building import either, separate
 
 pytestmark = pytest.mark.oracle
 
@@ -220,3 +224,30 @@ def test_devices_of_one_image_in_several_threads():
         either(call("device_add", driver="virtio-scsi", id="s4", iothread="")),
     ]
     compare([*plug, call("query-block")], program=Program.SYSTEM, arguments=THREADS)
+
+
+@pytest.mark.parametrize("thread", [{}, {"iothread": "io"}], ids=["main", "iothread"])
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("block-stream", {}),
+        ("block-commit", {"top-node": "f1"}),
+    ],
+)
+@pytest.mark.parametrize("drive", ["f0", "f2"])
+def test_disks_on_nodes_with_jobs(name, arguments, drive, thread):
+    """A SCSI controller asks whether the node is free for it, after the permissions."""
+    names = ("c0", "c1", "c2")
+    writes = {name: ["write -P 1 0 1M"] for name in names}
+    words = ["-object", "iothread,id=io"]
+    words += ["-device", json.dumps({"driver": "virtio-scsi-pci", "id": "bus", **thread})]
+    for request in separate(*names):
+        words += ["-blockdev", json.dumps(request["arguments"])]
+    job = call(name, device="f2", job_id="j", auto_finalize=False, **arguments)
+    compare(
+        [job, wait_job("j", "pending"), plug("scsi-hd", "d", drive, **{"share-rw": True}), *LOOK],
+        lambda directory: chain(directory, *names, writes=writes),
+        program=Program.SYSTEM,
+        arguments=words,
+        layout=False,
+    )

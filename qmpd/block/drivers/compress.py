@@ -10,8 +10,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from qmpd.block.driver import Driver
-
 
 class CompressDriver(PassingDriver):
     """Asks the format below to compress; a format that cannot is refused."""
@@ -21,28 +19,22 @@ class CompressDriver(PassingDriver):
     intercepts = True
 
     def open(self, options: dict[str, Any]) -> None:
-        """Find the format that is to compress.
+        """Look at the node below, and no further (observed on QEMU 7.2).
 
         Raises:
-            QmpError: it has no compressed clusters.
+            QmpError: it takes nothing that is to be compressed.
         """
         del options
-        if not self._format.compresses:
-            raise QmpError(wording.cannot_compress(self._format.name))
-
-    @property
-    def _format(self) -> Driver:
-        node = self.node.children["file"].child
-        while node.driver.is_filter and node.filtered is not None:
-            node = node.filtered
-        return node.driver
+        child = self.node.children["file"].child.driver
+        if not child.compresses:
+            raise QmpError(wording.cannot_compress(child.name))
 
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write whole clusters below, compressed; what is missing of them is read first."""
         self.disturb("write", offset, len(data))
         info: dict[str, Any] = {}
         self.below.describe(info)
-        cluster = int(info["cluster-size"])
+        cluster = int(info.get("cluster-size", 1))
         start = offset - offset % cluster
         end = offset + len(data)
         whole = min(-(-end // cluster) * cluster, max(self.length(), end))

@@ -35,6 +35,7 @@ class CopyOnRead(PassingDriver):
     name = "copy-on-read"
     reopens = False
     intercepts = True
+    compresses = True
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
@@ -55,10 +56,11 @@ class CopyOnRead(PassingDriver):
             raise QmpError(wording.no_bottom(name))
         if bottom.driver.is_filter:
             raise QmpError(wording.bottom_is_filter(name))
+        self._frozen = freeze(self.node, bottom)
         if not contains(self.node, bottom):  # the original never ends then
+            self.close()
             raise QmpError(wording.no_bottom(name))
         self.stop_at(bottom)
-        self._frozen = freeze(self.node, bottom)
 
     def stop_at(self, bottom: Node) -> None:
         """Copy only what ``bottom`` and the layers above it hold."""
@@ -67,7 +69,8 @@ class CopyOnRead(PassingDriver):
 
     def close(self) -> None:
         """Let the chain go."""
-        for edge in self._frozen:
+        frozen, self._frozen = self._frozen, []
+        for edge in frozen:
             edge.frozen -= 1
 
     @property

@@ -21,6 +21,7 @@ class ThrottleDriver(PassingDriver):
     name = "throttle"
     strong_options = ("throttle-group",)
     mutable_options = frozenset(("throttle-group",))
+    compresses = True
 
     object_in_use = ""
 
