@@ -554,3 +554,59 @@ def test_commit_keeps_an_image_that_cannot_be_emptied(start_server):
     server.close()
     compared = qemu_img(server.dir, "compare", "top", "base")
     assert "identical" in compared
+
+
+@pytest.mark.only_qmpd(
+    "the original finds out that a name without a prefix is a device of the host"
+)
+def test_overlays_on_devices_of_the_host(server):
+    server.execute("blockdev-add", driver="null-co", node_name="n")
+    overlay = {"node-name": "n", "snapshot-node-name": "o", "mode": "existing"}
+    assert server.refusal("blockdev-snapshot-sync", snapshot_file="/dev/null", **overlay) == (
+        "'file' driver requires '/dev/null' to be a regular file"
+    )
+
+
+@pytest.mark.only_qmpd("the original says what the driver lacks that is not asked for a file")
+@pytest.mark.parametrize(
+    ("driver", "reason"),
+    [
+        ("throttle", 'A block device must be specified for "file"'),
+        ("blkdebug", "blkdebug requires both config file and image path"),
+    ],
+)
+def test_overlays_of_drivers_that_are_no_formats(server, driver, reason):
+    image(server.dir, "c0")
+    server.execute("blockdev-add", driver="null-co", node_name="n")
+    overlay = {"node-name": "n", "snapshot-node-name": "o", "mode": "existing", "format": driver}
+    assert server.refusal("blockdev-snapshot-sync", snapshot_file="c0", **overlay) == reason
+
+
+@pytest.mark.only_qmpd("the original lets a device copy what it reads, without a node for that")
+def test_drives_that_copy_on_read(start_server):
+    image(start_server.dir, "c0")
+    words = ["-drive", "if=none,file=c0,copy-on-read=on"]
+    ended = start_server.refused(*words, program=Program.SYSTEM)
+    assert ended.last_line == f"PROG: {' '.join(words)}: qmpd does not have copy-on-read for drives"
+
+
+@pytest.mark.only_qmpd("the original listens somewhere that nobody can find")
+def test_monitor_on_a_socket_without_an_address(start_server):
+    device = "socket,id=c,server=on,wait=off"
+    ended = start_server.refused("--chardev", device, "--monitor", "chardev=c")
+    assert ended.last_line == f"PROG: --chardev {device}: Unable to parse FD number "
+
+
+@pytest.mark.only_qmpd("the original leaves its listening socket behind")
+def test_nothing_is_left_of_a_failed_start(start_server):
+    path = start_server.dir / "left"
+    device = f"socket,id=other,path={path},server=on,wait=off"
+    words = ["--chardev", device, "--monitor", "chardev=other", "--blockdev", "file,filename=none"]
+    start_server.refused(*words)
+    assert not path.exists()
+
+
+@pytest.mark.only_qmpd("the original completes the option's name")
+def test_shortened_options_of_both_programs(start_server):
+    """Which program is meant is read from whole words: a short one belongs to the other."""
+    assert start_server.refused("--d").last_line == "PROG: --d: requires an argument"
