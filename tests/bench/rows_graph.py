@@ -57,7 +57,7 @@ def _query(
     work = f"query-named-block-nodes flat, {len(nodes)} nodes {what}"
     figure = Figure(name, work, "ms", wanted=wanted)
     burst = 20 if len(nodes) < 100 else 3
-    with bench.both(Cores.two(), lambda kind: blockdev_words(kind, nodes)) as servers:
+    with bench.both(Cores.one(), lambda kind: blockdev_words(kind, nodes)) as servers:
         bench.interleave(
             figure,
             servers,
@@ -77,7 +77,7 @@ def add(bench: Bench) -> Iterator[Figure]:
         qcow2 = {"driver": "qcow2", "node-name": "new", "file": file}
         medians: dict[tuple[str, int], Figure] = {}
         for count in (1000, 5000):
-            with bench.both(Cores.two()) as servers:
+            with bench.both(Cores.one()) as servers:
                 for server in servers:
                     _fill(bench, server, count)
                 for kind, node, wanted in (("null", null, 15), ("qcow2", qcow2, 10)):

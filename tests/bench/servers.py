@@ -7,8 +7,8 @@ before the program starts, as libvirt does it: nobody has to poll for a socket t
 from __future__ import annotations
 
 import os
-import select
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -25,16 +25,23 @@ QMPD = "qmpd"
 STORAGE_DAEMON = "qemu-storage-daemon"
 SYSTEM = "qemu-system-x86_64"
 
-_PATIENCE = 10.0
+_PATIENCE = 10
 
 _ATTEMPTS = {QMPD: 1, STORAGE_DAEMON: 3, SYSTEM: 3}
-"""How often to start: QEMU has been seen not to greet a client that connected before it started."""
+"""How often to start: QEMU has been seen not to greet a client that connected before it
+started, or not to hear what it said."""
 
 _NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 """Set where people develop; a user's Python has compiled its modules before."""
 
 _CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 """Asked once: measuring pins this process to the client's core."""
+
+
+def _be_patient(connection: socket.socket) -> None:
+    """Let reads fail when nothing comes for too long."""
+    wait = struct.pack("ll", _PATIENCE, 0)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
 
 
 def environment() -> dict[str, str]:
@@ -110,7 +117,7 @@ class Launcher:
             if server.greeted_ns:
                 os.sched_setaffinity(0, cores.client)
                 return server
-            sys.stderr.write(f"{kind} has not greeted within {_PATIENCE:g} s\n")
+            sys.stderr.write(f"{kind} has not answered within {_PATIENCE} s\n")
             self.servers.remove(server)
             server.close()
         raise RefusedError(f"{kind} does not greet")
@@ -122,6 +129,7 @@ class Launcher:
         listener.listen(1)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(name)
+        _be_patient(connection)
         client = Client(connection.detach())
         words = [*self._program(kind), *arguments, *_monitor(kind, listener.fileno())]
         mine = os.sched_getaffinity(0)
@@ -140,10 +148,12 @@ class Launcher:
             os.sched_setaffinity(0, mine)
         server = Server(kind, process, client, 0)
         self.servers.append(server)
-        if select.select([client.fd], [], [], _PATIENCE)[0]:
+        try:
             client.line()
             client.execute("qmp_capabilities")
-            server.greeted_ns = time.monotonic_ns() - start
+        except BlockingIOError:
+            return server
+        server.greeted_ns = time.monotonic_ns() - start
         return server
 
     def _program(self, kind: str) -> list[str]:
