@@ -164,8 +164,9 @@ class HumanMonitor:
         self._unsent = b""
         if self._pollable:
             self._reactor.remove_reader(client[0])
+        self._reactor.remove_writer(client[1])
         for fd in self._blocking:
             os.set_blocking(fd, True)
         self._blocking.clear()
         for fd in set(client):
-            os.close(fd)
+            self._reactor.close_fd(fd)
