@@ -1,4 +1,8 @@
-"""A human monitor on a character device: greeting, prompt, echo, one line at a time."""
+"""A human monitor on a character device: greeting, prompt, echo, one line at a time.
+
+While its client does not read what it has been told, no further key is taken from it
+(docs/buffers.md; QEMU's buffer has no bound).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from qmpd.monitor.chardev import Chardev
 
 _CHUNK = 4096
+BACKLOG = 8 << 20
+"""Unsent bytes above which no further key is taken: every key echoes its whole line."""
 _GREETING = "QEMU {major}.{minor}.{micro} monitor - type 'help' for more information\r\n"
 
 
@@ -33,9 +39,13 @@ class HumanMonitor:
         self._client: tuple[int, int] | None = None
         self._editor = Editor()
         self._keys = b""
-        self._unsent = b""
+        self._taken = 0
+        """How many of ``_keys`` have been looked at."""
+        self._unsent = bytearray()
         self._busy = False
         self._closed = False
+        self._eof = False
+        self._reading = False
         self._pollable = True
         self._blocking: list[int] = []
 
@@ -69,41 +79,60 @@ class HumanMonitor:
             self._serve(client)
 
     def _serve(self, client: tuple[int, int]) -> None:
-        self._client, self._editor, self._keys = client, Editor(), b""
+        self._client, self._editor, self._keys, self._taken = client, Editor(), b"", 0
+        self._eof = False
         for fd in {*client}:
             if os.get_blocking(fd):
                 self._blocking.append(fd)
                 os.set_blocking(fd, False)
         self._write(_GREETING.format(**self._machine.version["qemu"]).encode() + PROMPT)
+        self._flush()
         self._pollable = is_pollable(client[0])
-        if self._pollable:
-            self._reactor.add_reader(client[0], self._readable)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Read exactly while everything before has been dealt with."""
+        wanted = self._client is not None and not self._eof and self._can_take()
+        wanted = wanted and self._taken == len(self._keys)
+        if self._client is None or wanted == self._reading:
+            return
+        self._reading = wanted
+        if not self._pollable:
+            if wanted:
+                self._reactor.call_soon(self._readable)
+        elif wanted:
+            self._reactor.add_reader(self._client[0], self._readable)
         else:
-            self._reactor.call_soon(self._readable)
+            self._reactor.remove_reader(self._client[0])
+
+    def _can_take(self) -> bool:
+        if self._busy or self._machine.quitting:
+            return False
+        return len(self._unsent) <= BACKLOG
 
     def _readable(self) -> None:
         if self._client is None:
             return
+        if not self._pollable:
+            self._reading = False
         try:
             data = os.read(self._client[0], _CHUNK)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        if not data:
+        self._keys, self._taken = data, 0
+        if data:
+            self._go_on()
+        else:
             self._ended()
-            return
-        self._keys += data
-        self._go_on()
-        if not self._pollable:
-            self._reactor.call_soon(self._readable)
 
     def _ended(self) -> None:
         """Wait for the next client; standard input has none, but its monitor can still talk."""
         if self._client is None:
             return
-        if self._pollable:
-            self._reactor.remove_reader(self._client[0])
+        self._eof = True
+        self._watch()
         if self._client[0] == self._client[1]:
             self._drop()
             if not self._closed:
@@ -111,18 +140,18 @@ class HumanMonitor:
 
     def _go_on(self) -> None:
         """Take keys until a line is executed that takes its time."""
-        while self._keys and not self._busy and not self._machine.quitting:
-            key, self._keys = self._keys[0], self._keys[1:]
-            line = self._editor.feed(key)
+        while self._taken < len(self._keys) and self._can_take():
+            line = self._editor.feed(self._keys[self._taken])
+            self._taken += 1
+            self._write(self._editor.echo())
             if line is not None:
                 self._execute(line)
-        if not self._busy:
-            self._write(self._editor.echo())
+        self._flush()
+        self._watch()
 
     def _execute(self, line: bytes) -> None:
         from qmpd.protocol.messages import Request
 
-        self._write(self._editor.echo())
         self._flush()
         self._busy = True
         text = line.decode("utf-8", "surrogateescape")
@@ -141,7 +170,6 @@ class HumanMonitor:
 
     def _write(self, data: bytes) -> None:
         self._unsent += data
-        self._flush()
 
     def _flush(self) -> None:
         if self._client is None:
@@ -149,21 +177,26 @@ class HumanMonitor:
         fd = self._client[1]
         try:
             while self._unsent:
-                self._unsent = self._unsent[os.write(fd, self._unsent) :]
+                del self._unsent[: os.write(fd, self._unsent)]
         except BlockingIOError:
-            self._reactor.add_writer(fd, self._flush)
+            self._reactor.add_writer(fd, self._writable)
             return
         except OSError:
-            self._unsent = b""
+            self._unsent.clear()
         self._reactor.remove_writer(fd)
+
+    def _writable(self) -> None:
+        self._flush()
+        self._go_on()
 
     def _drop(self) -> None:
         if self._client is None:
             return
         client, self._client = self._client, None
-        self._unsent = b""
-        if self._pollable:
+        self._unsent.clear()
+        if self._reading and self._pollable:
             self._reactor.remove_reader(client[0])
+        self._reading = False
         self._reactor.remove_writer(client[1])
         for fd in self._blocking:
             os.set_blocking(fd, True)
