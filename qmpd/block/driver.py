@@ -334,7 +334,7 @@ class WriteTargets:
 
 
 _MODULES = {
-    "blkdebug": ("qmpd.block.drivers.blkdebug", "BlkdebugDriver"),
+    "blkdebug": ("qmpd.block.drivers.blkdebug.driver", "BlkdebugDriver"),
     "compress": ("qmpd.block.drivers.compress", "CompressDriver"),
     "copy-on-read": ("qmpd.block.drivers.copy_on_read", "CopyOnRead"),
     "host_device": ("qmpd.block.drivers.file", "HostDeviceDriver"),

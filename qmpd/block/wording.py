@@ -123,27 +123,6 @@ def bottom_is_filter(name: str) -> str:
     return f"Bottom node '{name}' is a filter"
 
 
-BLKDEBUG_CONFIG = "qmpd reads no rules from a blkdebug configuration file; use inject-error"
-
-
-BLKDEBUG_PARTS = "blkdebug requires both config file and image path"
-
-
-def no_blkdebug_config(reason: str) -> str:
-    """The configuration of a blkdebug node cannot be read."""
-    return f"Could not read blkdebug config file: {reason}"
-
-
-def no_int32(option: str) -> str:
-    """A limit of a blkdebug node is too large."""
-    return f"Parameter '{option}' expects int32_t"
-
-
-def unmet_constraint(option: str, value: int) -> str:
-    """A limit of a blkdebug node contradicts itself or another one."""
-    return f"Cannot meet constraints with {option} {value}"
-
-
 def would_create_cycle(child: str, edge: str, parent: str) -> str:
     """The child already depends on the parent."""
     return f"Making '{child}' a {edge} child of '{parent}' would create a cycle"

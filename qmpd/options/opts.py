@@ -62,7 +62,7 @@ def parse(text: str, implied: str, known: dict[str, int] | None = None) -> Opts:
         if name == "id":
             continue
         if known is not None:
-            _check(name, value, known, opts)
+            check(name, value, known, opts)
         opts.items.append((name, value))
     return opts
 
@@ -98,7 +98,8 @@ def _take_item(text: str, position: int, implied: str) -> tuple[str, str, int, s
     return name, "on", end + 1, name
 
 
-def _check(name: str, value: str, known: dict[str, int], opts: Opts) -> None:
+def check(name: str, value: str, known: dict[str, int], opts: Opts) -> None:
+    """Check one parameter against what is ``known``; raises :class:`BadOption`."""
     bad = ""
     if name not in known:
         bad = wording.invalid_parameter(name)

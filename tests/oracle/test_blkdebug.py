@@ -323,3 +323,130 @@ def test_bad_names(name, start_server):
         "-drive", f"if=none,format=qcow2,file={name}", program=Program.SYSTEM
     )
     assert ended.last_line.startswith("PROG: -drive if=none,format=qcow2,file=blkdebug:")
+
+
+EVENT = 'event = "none"'
+CONFIGURATIONS = [
+    ["[inject-error]"],
+    ["[inject-error]", 'state = "1"', "[set-state]"],
+    ["[set-state]", 'event = "x"', "[inject-error]", 'event = "y"'],
+    ["[foo]", "[]"],
+    ["[]"],
+    ["[ ]"],
+    ["[[x]"],
+    ["[inject-error"],
+    ["inject-error]"],
+    ["[inject-error ", 'x = "1"'],
+    ["  [inject-error]", EVENT],
+    ["[inject-error]x", EVENT],
+    ['[  inject-error  "a"x', EVENT],
+    ['[inject-error "a b"]', EVENT],
+    ['[inject-error "1a"]', EVENT],
+    ['[inject-error""]', EVENT],
+    ['[inject-error"a"]', EVENT],
+    ['[inject-error "a"]', EVENT, '[set-state "a"]', EVENT, '[inject-error "a"]', EVENT],
+    ['[inject-error "a"]', EVENT, 'id = "b"', '[inject-error "b"]', EVENT],
+    ["[foo]", "[inject-error]", 'state = "x"'],
+    ["[inject-error]", 'state = "x"', "[foo]"],
+    ["[inject-error]", 'state = "x"', "[]"],
+    ["[inject-error]", 'iotype = "x"', 'event = "x"'],
+    ["[inject-error]", 'iotype = "x"', EVENT],
+    ["[inject-error]", 'event = "n\u00f6"'],
+    ["[set-state]", EVENT],
+    ["[set-state]", EVENT, 'new_state = "x"'],
+    ["[set-state]", EVENT, 'iotype = "read"'],
+    ["", "# x", "[inject-error]", EVENT, "", 'errno = "5" # x', "#"],
+    *(
+        ["[inject-error]", EVENT, *lines]
+        for lines in (
+            [" # x"],
+            ["   "],
+            ["\r"],
+            ["\v"],
+            ["junk"],
+            ["="],
+            ["errno=5"],
+            ['errno= "5"'],
+            ['errno ="x"'],
+            ['errno = "x'],
+            ["errno = '5'"],
+            ["errno = 5"],
+            ["event = none"],
+            ['errno = ""'],
+            ['errno = "0x5"\r', 'state = "010"'],
+            ['errno = " 5"'],
+            ['errno = "5 "'],
+            ['errno = "5k"'],
+            ['errno = "0b1"'],
+            ['errno = "5" errno = "x"'],
+            ['errno = "x"', 'errno = "5"'],
+            ['state = "-18446744073709551615"', 'errno = "4294967296"', 'sector = "-2"'],
+            ['state = "-18446744073709551616"'],
+            ['state = "18446744073709551616"'],
+            ['once = "maybe"'],
+            ['once = ""'],
+            ['once = "y"', 'immediately = "no"'],
+            ['errno = "x"', 'state = "y"', 'foo = "z"'],
+            ['foo = "z"', 'once = "z"', 'sector = "z"', 'immediately = "z"'],
+            ['zoo = "1"', 'id = "1a"'],
+            ['x\0y = "z"'],
+            ["a" * 70 + ' = "1"'],
+            [f'errno = "{"1" * 1100}"'],
+            [f'errno = "{" " * 960}5"'],
+            *(["#" * length + 'a = "1"'] for length in (1021, 1022, 1023)),
+        )
+    ),
+]
+
+
+def test_configurations():
+    """What counts as a rule in a file, and the first mistake that is found in it."""
+
+    def files(directory):
+        for number, lines in enumerate(CONFIGURATIONS):
+            (directory / f"c{number}").write_text("\n".join(lines) + "\n")
+
+    null = {"driver": "null-co"}
+    compare(
+        [
+            *(add(f"x{n}", debug(null, config=f"c{n}")) for n in range(len(CONFIGURATIONS))),
+            add("y", debug(null, config=".")),
+        ],
+        files,
+    )
+
+
+MANY_RULES = [
+    [rule("read_aio", errno=28), rule("read_aio", errno=13, sector=3)],
+    [rule("read_aio", errno=13, sector=3), rule("read_aio", errno=28)],
+    [rule("read_aio", errno=number, once=True) for number in (28, 28, 13, 12)],
+    [rule("read_aio", errno=28, state=2), rule("read_aio", errno=13, state=1)],
+]
+MANY_STATES = [
+    [],
+    [rule("read_aio", new_state=2)],
+    [rule("read_aio", new_state=2), rule("read_aio", new_state=1)],
+    [rule("read_aio", state=1, new_state=2), rule("read_aio", state=2, new_state=1)],
+]
+
+
+def test_many_rules():
+    """Which of several rules for one event counts, of a file's and of the definition's."""
+    config = '[inject-error]\nevent = "read_aio"\nerrno = "22"\nonce = "on"\n'
+    script = []
+    for errors in MANY_RULES:
+        for changes in MANY_STATES:
+            rules = {"inject_error": errors} | ({"set_state": changes} if changes else {})
+            if len(changes) == 1:
+                rules["config"] = "rules"
+            below = debug({"driver": "null-co", "read-zeroes": True}, **rules)
+            script += [
+                add("x", {"driver": "raw", "file": below}),
+                *io("x", *["read -q 0 512", "read -q 1536 512"] * 3),
+                ask(call("blockdev-del", node_name="x")),
+            ]
+    compare(
+        script,
+        lambda directory: (directory / "rules").write_text(config),
+        program=Program.SYSTEM,
+    )

@@ -435,17 +435,6 @@ def test_bottom_that_is_the_child_itself(start_server):
     assert server.execute("human-monitor-command", command_line=line) == ""
 
 
-@pytest.mark.only_qmpd("the original reads it")
-def test_rules_in_a_configuration_file(server):
-    (server.dir / "rules").write_text('[inject-error]\nevent = "read_aio"\n')
-    (server.dir / "comment").write_text("# nothing\n\n")
-    asked = {"driver": "blkdebug", "node-name": "x", "image": {"driver": "null-co"}}
-    assert server.refusal("blockdev-add", **asked, config="rules") == (
-        "qmpd reads no rules from a blkdebug configuration file; use inject-error"
-    )
-    server.execute("blockdev-add", **asked, config="comment")
-
-
 @pytest.mark.only_qmpd("the original announces it")
 def test_events_that_never_come(start_server):
     image(start_server.dir, "c0")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from qmpd.block import options as opt
 from qmpd.block import permissions as p
-from qmpd.block import wording
-from qmpd.block.driver import Extent, strerror
+from qmpd.block.drivers.blkdebug import wording
+from qmpd.block.drivers.blkdebug.rules import Rule, Rules
 from qmpd.block.filename import Names, protocol_options
 from qmpd.block.passing import PassingDriver
 from qmpd.errors import QmpError
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from qmpd.block.driver import Extent
     from qmpd.block.graph import Graph
     from qmpd.block.node import Edge
     from qmpd.block.options import Flags
@@ -29,69 +28,6 @@ _MEMBERS = (
     "new_state",
 )
 _MOST = (1 << 31) - 1
-_FAILING = frozenset(("read", "write", "write-zeroes", "discard", "flush"))
-
-
-class Rule:
-    """One entry of ``inject-error`` or ``set-state``."""
-
-    __slots__ = ("errno", "event", "kinds", "new_state", "offset", "once", "state")
-
-    def __init__(self, given: dict[str, Any]) -> None:
-        self.event = str(given["event"])
-        self.state = int(given.get("state", 0))
-        self.new_state = given.get("new_state")
-        self.kinds = frozenset((given["iotype"],)) if "iotype" in given else _FAILING
-        self.errno = int(given.get("errno", 5))
-        sector = int(given.get("sector", -1))
-        self.offset = -1 if sector == -1 else sector * 512
-        self.once = bool(given.get("once", False))
-
-    def strikes(self, kind: str, offset: int, length: int) -> bool:
-        """Whether a request is one that the rule means."""
-        if kind not in self.kinds:
-            return False
-        return self.offset == -1 or offset <= self.offset < offset + length
-
-
-class Rules:
-    """All rules of a node, the state, and which rules are armed.
-
-    An event arms the rules for it, and disarms all others if there are any (observed on
-    QEMU 7.2). An armed rule stays so until the next such event, or its only use.
-    """
-
-    __slots__ = ("_armed", "_rules", "_state")
-
-    def __init__(self, rules: list[Rule]) -> None:
-        self._rules = rules
-        self._armed: list[Rule] = []
-        self._state = 1
-
-    def note(self, event: str) -> None:
-        """Something is about to happen."""
-        found = [r for r in self._rules if r.event == event and r.state in (0, self._state)]
-        arming = [rule for rule in found if rule.new_state is None]
-        if arming:
-            self._armed = arming[::-1]
-        for rule in found:
-            if rule.new_state is not None:
-                self._state = int(rule.new_state)
-
-    def check(self, kind: str, offset: int = 0, length: int = 0) -> None:
-        """Let a request pass, or not.
-
-        Raises:
-            OSError: an armed rule means it.
-        """
-        for rule in self._armed:
-            if rule.strikes(kind, offset, length):
-                if rule.errno and rule.once:
-                    self._armed.remove(rule)
-                    self._rules.remove(rule)
-                if rule.errno:
-                    raise OSError(rule.errno, os.strerror(rule.errno))
-                return
 
 
 class BlkdebugDriver(PassingDriver):
@@ -123,26 +59,21 @@ class BlkdebugDriver(PassingDriver):
             QmpError: a number is none that is taken, or the configuration cannot be read.
         """
         opt.check_sizes(options, _SIZES)
+        inject: list[dict[str, Any]] = []
+        states: list[dict[str, Any]] = []
         if options.get("config"):
-            self._read_config(options["config"])
+            from qmpd.block.drivers.blkdebug.config import read_config
+
+            inject, states = read_config(options["config"])
         self._taken = _permissions(options, "take-child-perms")
         self._unshared = _permissions(options, "unshare-child-perms")
         for name in _LIMITS:
             if int(options.get(name, 0)) > _MOST:
                 raise QmpError(wording.no_int32(name))
-        given = [Rule(entry) for entry in _entries(options, "inject-error")]
-        given += [Rule(entry) for entry in _entries(options, "set-state")]
-        self._rules = Rules(given)
+        inject += _entries(options, "inject-error")
+        states += _entries(options, "set-state")
+        self._rules = Rules([Rule(entry) for entry in (*inject, *states)])
         self.strong_options = tuple(sorted((key for key in options if _counts(key)), key=_place))
-
-    def _read_config(self, path: str) -> None:
-        try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                lines = [line.strip() for line in file]
-        except OSError as error:
-            raise QmpError(wording.no_blkdebug_config(strerror(error))) from error
-        if any(line and not line.startswith("#") for line in lines):
-            raise QmpError(wording.BLKDEBUG_CONFIG)
 
     @classmethod
     def parse_filename(cls, name: str) -> dict[str, Any]:
@@ -153,7 +84,7 @@ class BlkdebugDriver(PassingDriver):
         """
         config, colon, image = name.partition(":")[2].partition(":")
         if not colon:
-            raise QmpError(wording.BLKDEBUG_PARTS)
+            raise QmpError(wording.PARTS)
         given = {"config": config} if config else {}
         return {**given, "image": protocol_options(image)}
 
@@ -240,12 +171,12 @@ class BlkdebugDriver(PassingDriver):
     def named_options(self) -> Iterable[str]:
         """The options in the order that decides where keys share a bucket on the wire.
 
-        Taking an inline definition out of its parent's turns it round (observed on QEMU 7.2).
+        Taking an inline definition out of its parent's puts equal members of all rules
+        together (observed on QEMU 7.2).
         """
-        depth, owner = 0, self.node.inherits_from
-        while owner is not None:
-            depth, owner = depth + 1, owner.inherits_from
-        return self.strong_options if depth % 2 else self.strong_options[::-1]
+        if self.node.inherits_from is None:
+            return self.strong_options[::-1]
+        return sorted(self.strong_options, key=_place_inline)
 
     def exact_filename(self) -> str:
         """``blkdebug:CONFIG:IMAGE`` if that says all."""
@@ -267,6 +198,11 @@ def _place(key: str) -> tuple[str, int, int]:
     group, _, rest = key.partition(".")
     number, _, member = rest.partition(".")
     return group, int(number or 0), _MEMBERS.index(member) if rest else 0
+
+
+def _place_inline(key: str) -> tuple[str, int, int]:
+    group, number, member = _place(key)
+    return group, member, -number
 
 
 def _entries(options: dict[str, Any], name: str) -> list[dict[str, Any]]:
