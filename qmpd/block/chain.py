@@ -166,6 +166,23 @@ def read(top: Node, offset: int, length: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def is_zero_by_metadata(top: Node, offset: int, length: int) -> bool:
+    """Whether one look at metadata tells that a range is zeros; nobody asks for holes in files.
+
+    Nothing is known of what lies beyond the end of the disk.
+    """
+    if offset + length > top.driver.length():
+        return False
+    layer, extent, size = allocated_above(top, None, offset, length, in_steps=True)
+    if size < length:
+        return False
+    if layer is None or extent is None:
+        return True
+    if extent.kind != ZERO:
+        return False
+    return layer.driver.supports_backing or offset >= layer.driver.length()
+
+
 def is_zero(top: Node, start: int, end: int) -> bool:
     """Whether a range of ``top``'s view is known to be zeros without a look at data."""
     while start < end:

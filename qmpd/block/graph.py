@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
+    from qmpd.block.driver import Driver
     from qmpd.block.transaction import Transaction
     from qmpd.lab.levers import Levers
     from qmpd.storage.host import Storage
@@ -55,6 +56,8 @@ class Graph:
         """Whether there ever was a node that a job could run on."""
         self.is_fickle = False
         """Whether there ever was a node whose requests must not be tried out."""
+        self.unsure: set[Driver] = set()
+        """Those for which a check may do something although no permission has changed."""
         self.generation = 0
         """Changes whenever something that queries show may have changed."""
         self._generated = 0

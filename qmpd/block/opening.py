@@ -124,6 +124,7 @@ def _open(
                     child = yield _open(graph, wanted, options, its_role)
                 children[name] = child
                 owned.add(child)
+        _recheck(graph, children)
         node = _enter(graph, definition, kind(graph), options)
     except BaseException:
         graph.collect(owned)
@@ -145,6 +146,13 @@ def _open(
         _take_back(graph, node, *owned, opened=opened)
         raise
     return node
+
+
+def _recheck(graph: Graph, children: dict[str, Node]) -> None:
+    """The backend that looks at a child has its permissions checked before anything else."""
+    if graph.unsure:
+        with Transaction() as tx:
+            refresh(tx, starts=children.values())
 
 
 def _open_late(graph: Graph, node: Node, definition: dict[str, Any], owned: set[Node]) -> _Opening:

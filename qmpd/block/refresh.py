@@ -23,7 +23,8 @@ def refresh(
 ) -> None:
     """Recompute permissions where ``tx`` changed the graph, and below as far as it matters.
 
-    Each node is looked at once, after all its parents.
+    Each node is looked at once, after all its parents; nodes for which nothing has changed
+    only if that may make a difference.
 
     Args:
         tx: what the new edges and descriptors become part of.
@@ -35,6 +36,8 @@ def refresh(
     """
     tops = {**dict.fromkeys(starts), **tx.touched}
     due = dict(tops)
+    if due and next(iter(due)).driver.graph.unsure:
+        due = dict.fromkeys(parents_first(tops))
     while len(due) == 1:
         _refresh_node(tx, due.popitem()[0], future, due)
     if not due:

@@ -27,6 +27,9 @@ def make(fd: int, offset: int, length: int, *, unmap: bool) -> bool:
     Raises:
         OSError: it could, but failed.
     """
+    if not unmap and offset >= os.fstat(fd).st_size:
+        os.posix_fallocate(fd, offset, length)
+        return True
     if unmap and _fallocate(fd, PUNCH_HOLE | KEEP_SIZE, offset, length):
         return True
     return _fallocate(fd, ZERO_RANGE, offset, length)

@@ -351,6 +351,51 @@ def test_backing_files_with_bitmaps():
     compare([top, QUERY, same_bytes("c0"), call("blockdev-del", node_name="q")], images)
 
 
+def test_other_storage_than_at_opening():
+    """Whoever needs the directory reads it anew: queries, a change of access, closing."""
+
+    def images(directory):
+        for name in ("img", "copy"):
+            image(directory, name)
+            add_bitmap(directory, name, "b0")
+        image(directory, "other", size="4M")
+        image(directory, "over")
+
+    def add(name, **options):
+        return call("blockdev-add", node_name=name, **options)
+
+    def reopen(**options):
+        return ask("blockdev-reopen", options=[{"driver": "qcow2", "node-name": "q", **options}])
+
+    def qcow2(name, filename):
+        file = FILE | {"filename": filename}
+        return add(name, driver="qcow2", file=file, backing=None)
+
+    def delete(name):
+        return call("blockdev-del", node_name=name)
+
+    nodes = ask("query-named-block-nodes")
+    compare(
+        [
+            *(add("s", **FILE), qcow2("over", "over"), qcow2("other", "other")),
+            *(add("q", driver="qcow2", file="s"), nodes),
+            *(call("blockdev-snapshot", node="s", overlay="over"), nodes, delete("q"), nodes),
+            *(add("c", **FILE | {"filename": "copy"}), add("q", driver="qcow2", file="c")),
+            *(reopen(file="other"), nodes, reopen(file="c", **{"read-only": True}), nodes),
+            *(
+                reopen(file="c"),
+                nodes,
+                delete("q"),
+                add("q", driver="qcow2", file="c"),
+                delete("q"),
+            ),
+            *(add("q", driver="qcow2", file="c", read_only=True), reopen(file="other"), nodes),
+            *(delete("q"), *(on_disk(name) for name in ("img", "copy", "over", "other"))),
+        ],
+        images,
+    )
+
+
 def test_killed_while_writable(server):
     """Whoever opens the image next sees that the bitmaps were not saved."""
     three(server.dir)

@@ -126,41 +126,6 @@ def test_null_device_in_a_header_with_wrong_options(server, option, complaint):
     )
 
 
-@pytest.mark.only_qmpd(
-    "the original forgets the mode of a file after a reopen that changed nothing"
-)
-def test_reopen_without_a_change_is_forgotten(server):
-    """The mode of a file follows the rule also after an idle reopen."""
-    image(server.dir, "c0")
-    server.execute("blockdev-add", **FILE)
-    server.execute("blockdev-reopen", options=[FILE])
-    server.execute("blockdev-reopen", options=[FILE | {"read-only": True}])
-    assert server.descriptor("c0").mode == "ro"
-
-
-@pytest.mark.only_real("the other side of the divergence: the descriptor stays open for writing")
-def test_reopen_without_a_change_is_remembered(server):
-    image(server.dir, "c0")
-    server.execute("blockdev-add", **FILE)
-    server.execute("blockdev-reopen", options=[FILE])
-    server.execute("blockdev-reopen", options=[FILE | {"read-only": True}])
-    assert server.descriptor("c0").mode == "rw"
-    assert server.nodes()["s"]["ro"] is True
-
-
-@pytest.mark.only_qmpd(
-    "the original forgets the mode of a file after a reopen that changed nothing"
-)
-def test_downgrade_after_an_idle_reopen(server):
-    image(server.dir, "c0")
-    auto = FILE | {"auto-read-only": True}
-    server.execute("blockdev-add", **auto)
-    server.execute("blockdev-add", driver="qcow2", node_name="q", file="s")
-    server.execute("blockdev-reopen", options=[auto])
-    server.execute("blockdev-del", node_name="q")
-    assert server.descriptor("c0").mode == "ro"
-
-
 @pytest.mark.only_qmpd("the original forgets that the bitmaps are in memory still")
 def test_bitmaps_after_a_refused_reopen(server):
     image(server.dir, "c0")

@@ -27,7 +27,9 @@ def run(options, *lines, backing=True):
 
 @pytest.mark.parametrize("switches", ["-z", "-z -u"])
 @pytest.mark.parametrize("cluster", [512, 4096, 65536, 2 << 20])
-@pytest.mark.parametrize(("compat", "backing"), [("1.1", True), ("1.1", False), ("0.10", False)])
+@pytest.mark.parametrize(
+    ("compat", "backing"), [("1.1", True), ("1.1", False), ("0.10", True), ("0.10", False)]
+)
 def test_parts_of_clusters(compat, cluster, switches, backing):
     """A cluster of which the rest is zeros without data becomes one of zeros as a whole."""
     run(
@@ -40,6 +42,43 @@ def test_parts_of_clusters(compat, cluster, switches, backing):
         f"write {switches} 1048064 1024",
         backing=backing,
     )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"compat": "0.10"}, {"compat": "1.1"}, {"extended_l2": "on", "cluster_size": 131072}],
+    ids=["version 2", "version 3", "subclusters"],
+)
+def test_what_writes_leave_out_of_clusters(options):
+    """It becomes a hole where metadata tell of zeros, and is copied where the file below has holes.
+
+    The same goes for clusters that were in use before and are freed now.
+    """
+    lines = [
+        *("write -P 9 1k 1k", "write -z 140k 4k", "write -z 10k 200k", "write -P 4 310k 100k"),
+        *("write -z 500k 300k", "write -P 8 990k 5k", "write -z -u 0 600k", "write -P 7 550k 3k"),
+        "write -z 998k 1k",
+    ]
+    layers = {"raw": "raw", "small": "qcow2", None: None}
+
+    def images(directory):
+        image(directory, "raw", fmt="raw", writes=["write -P 3 0 100k"])
+        small = {"cluster_size": 4096}
+        writes = ["write -P 3 64k 100k", "write -z 300k 64k"]
+        image(directory, "small", options=small, writes=writes)
+        for name, fmt in layers.items():
+            under = {} if name is None else {"backing": name, "backing_fmt": fmt}
+            image(directory, f"over-{name}", size=1000 << 10, options=options, **under)
+
+    script = []
+    for name in layers:
+        file = {"driver": "file", "filename": f"over-{name}"}
+        script += [
+            call("blockdev-add", driver="qcow2", node_name="f", file=file),
+            *guest(*lines),
+            call("blockdev-del", node_name="f"),
+        ]
+    compare(script, images, program=Program.SYSTEM)
 
 
 @pytest.mark.parametrize("switches", ["-z", "-z -u"])

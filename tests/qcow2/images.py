@@ -45,6 +45,11 @@ class DiskFile:
     def truncate(self, size: int) -> None:
         os.ftruncate(self.fd, size)
 
+    def clear(self, offset: int, length: int) -> bool:
+        """What it does not do is written."""
+        del offset, length
+        return False
+
     def discard(self, offset: int, length: int) -> None:
         """Freed space is not looked at."""
 
@@ -79,6 +84,11 @@ class MemoryFile:
     def truncate(self, size: int) -> None:
         del self.data[size:]
         self.data.extend(bytes(size - len(self.data)))
+
+    def clear(self, offset: int, length: int) -> bool:
+        """What it does not do is written."""
+        del offset, length
+        return False
 
     def discard(self, offset: int, length: int) -> None:
         """Freed space is not looked at."""

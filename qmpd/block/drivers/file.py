@@ -56,6 +56,8 @@ class FileDriver(Driver):
         self.fd = -1
         self.path = ""
         self._mode = os.O_RDONLY
+        self._believed = os.O_RDONLY
+        """What permission checks take for the descriptor's mode."""
         self._locked = 0
         self._wanted = 0
         self._locking = True
@@ -87,10 +89,13 @@ class FileDriver(Driver):
         else:
             self._mode = _mode(flags, 0)
             self.fd = self._open(self._mode)
+        self._believed = self._mode
         try:
             if options.get("aio") == "native" and not flags.direct:
                 raise QmpError(wording.AIO_NATIVE_NEEDS_DIRECT)
             self._length = (self._first_size() + 511) & ~511
+            if flags.direct:
+                self._probe(self.fd)
         except QmpError:
             os.close(self.fd)
             self.fd = -1
@@ -135,13 +140,40 @@ class FileDriver(Driver):
             os.close(self.fd)
             self.fd = -1
             self._locked = self._wanted = 0
+            self.graph.unsure.discard(self)
 
     def reopen_prepare(
         self, tx: Transaction, options: dict[str, Any], flags: Flags
     ) -> Iterable[str]:
-        """The permission check opens what the new flags ask for."""
-        del tx, options, flags
+        """The permission check opens what the new flags ask for.
+
+        Unless it does, the descriptor counts as open for reading from now on, however it is
+        open, and the next check opens it anew or not at all. How requests have to be aligned
+        is found out with the descriptor that was there before (observed on QEMU 7.2).
+        """
+        del options
+        fd = self.fd
+
+        def commit() -> None:
+            self.request_alignment = 1
+            if flags.direct:
+                self._probe(fd)
+            self._believe(os.O_RDONLY)
+
+        tx.on_commit(commit)
         return ("x-check-cache-dropped", "drop-cache")
+
+    def _probe(self, fd: int) -> None:
+        from qmpd.storage import direct
+
+        self.request_alignment = direct.alignment(fd)
+
+    def _believe(self, mode: int) -> None:
+        self._believed = mode
+        if mode == self._mode and not self._length % self.request_alignment:
+            self.graph.unsure.discard(self)
+        else:
+            self.graph.unsure.add(self)
 
     # --- permissions -------------------------------------------------------------------
 
@@ -153,28 +185,29 @@ class FileDriver(Driver):
         """
         mode = _mode(flags, perm)
         wanted = locks.byte_set(perm, ~shared) if self._locking else 0
-        if mode == self._mode and wanted == self._wanted:
+        if mode == self._believed and wanted == self._wanted:
             return
-        before = self.fd, self._mode, self._locked, self._wanted
+        before = self.fd, self._mode, self._believed, self._locked, self._wanted
         old_fd = self.fd
         new_fd = self._open_locked(mode, wanted, perm, shared)
         extra = wanted & ~self._locked
         self._wanted = wanted
         if new_fd >= 0:
-            self.fd, self._mode, self._locked = new_fd, mode, wanted
+            self.fd, self._mode, self._believed, self._locked = new_fd, mode, mode, wanted
         else:
             self._locked |= wanted
 
         def commit() -> None:
             if new_fd >= 0:
                 os.close(old_fd)
+                self._believe(mode)
             surplus = self._locked & ~self._wanted
             if surplus:
                 locks.release(self.fd, surplus)
                 self._locked = self._wanted
 
         def abort() -> None:
-            self.fd, self._mode, self._locked, self._wanted = before
+            self.fd, self._mode, self._believed, self._locked, self._wanted = before
             if new_fd >= 0:
                 os.close(new_fd)
             locks.release(old_fd, extra)
@@ -184,7 +217,9 @@ class FileDriver(Driver):
 
     def _open_locked(self, mode: int, wanted: int, perm: int, shared: int) -> int:
         """Open anew if the mode asks for it (else -1), and hold old and new locks."""
-        new_fd = self._open(mode) if mode != self._mode else -1
+        new_fd = self._open(mode) if mode != self._believed else -1
+        if new_fd >= 0 and self.node.flags.direct:
+            self._probe(new_fd)
         if self.graph.levers is not None:
             self.graph.levers.journal.add("lock", node=self.node.name, bytes=locks.numbers(wanted))
         try:
@@ -231,7 +266,9 @@ class FileDriver(Driver):
         """Read; what lies behind the end of the file is zero."""
         self.disturb("read", offset, length)
         if self._mode & os.O_DIRECT:
-            data = _direct_read(self.fd, offset, length)
+            from qmpd.storage import direct
+
+            data = direct.read(self.fd, offset, length)
         else:
             data = _pread(self.fd, length, offset)
         while len(data) < length:
@@ -250,7 +287,9 @@ class FileDriver(Driver):
         self.disturb("write", offset, len(data))
         self.note_written(offset + len(data))
         if self._mode & os.O_DIRECT:
-            _direct_write(self.fd, offset, data)
+            from qmpd.storage import direct
+
+            direct.write(self.fd, offset, data)
             return
         done = os.pwrite(self.fd, data, offset)
         while done < len(data):
@@ -376,37 +415,3 @@ class HostDeviceDriver(FileDriver):
 
 def _nothing() -> None:
     pass
-
-
-_ALIGN = 4096
-
-
-def _direct_read(fd: int, offset: int, length: int) -> bytes:
-    import mmap
-
-    if not length:
-        return b""
-    start = offset & -_ALIGN
-    end = (offset + length + _ALIGN - 1) & -_ALIGN
-    with mmap.mmap(-1, end - start) as buffer:
-        got = os.preadv(fd, [buffer], start)
-        return buffer[offset - start : min(got, offset - start + length)]
-
-
-def _direct_write(fd: int, offset: int, data: bytes | memoryview) -> None:
-    import mmap
-
-    length = len(data)
-    start = offset & -_ALIGN
-    end = (offset + length + _ALIGN - 1) & -_ALIGN
-    size = os.fstat(fd).st_size
-    with mmap.mmap(-1, end - start) as buffer:
-        if start != offset or end != offset + length:
-            os.preadv(fd, [buffer], start)
-        buffer[offset - start : offset - start + length] = bytes(data)
-        done = 0
-        with memoryview(buffer) as view:
-            while done < end - start:
-                done += os.pwritev(fd, [view[done:]], start + done)
-    if end > max(size, offset + length):
-        os.ftruncate(fd, max(size, offset + length))

@@ -51,6 +51,13 @@ class _ChildFile:
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         self.driver.pwrite(offset, data)
 
+    def clear(self, offset: int, length: int) -> bool:
+        driver = self.driver
+        if not driver.frees_zeroes:
+            return False
+        driver.write_zeroes(offset, length, unmap=False)
+        return True
+
     def event(self, name: str) -> None:
         self.driver.debug_event(name)
 
@@ -131,6 +138,7 @@ class Qcow2Driver(Driver):
             file = self._file.exact_filename()
             raise QmpError(wording.could_not_open(file, strerror(error))) from error
         self.image.on_corrupt = self._tell_corruption
+        self.image.known_zero = self._known_zero
         self.backing_file = self.auto_backing_file = self.image.backing_file
         self.backing_format = self.image.backing_format
         if self.image.bitmaps:  # newest first
@@ -142,6 +150,8 @@ class Qcow2Driver(Driver):
             self._note_vain_write()
         try:
             self.image.close()
+        except QmpError as error:
+            warn(qcow2_wording.lost_bitmaps(self.node.name, error.desc))
         except OSError as error:
             warn(f"could not write back '{self.node.name}': {strerror(error)}")
 
@@ -199,7 +209,7 @@ class Qcow2Driver(Driver):
         except (OSError, QmpError) as error:
             # Too late to refuse: every write to the image will fail instead.
             reason = error.desc if isinstance(error, QmpError) else strerror(error)
-            warn(f"'{self.node.name}' cannot be written: {reason}")
+            warn(qcow2_wording.bitmaps_not_writable(self.node.name, reason))
 
     def _tell_corruption(self, error: types.ImageCorruptError) -> None:
         data: dict[str, Any] = {
@@ -290,6 +300,11 @@ class Qcow2Driver(Driver):
             return start, end
         empty = is_zero(self.node, low, start) and is_zero(self.node, min(end, high), high)
         return (low, max(end, high)) if empty else (start, end)
+
+    def _known_zero(self, offset: int, length: int) -> bool:
+        from qmpd.block.chain import is_zero_by_metadata
+
+        return is_zero_by_metadata(self.node, offset, length)
 
     def fill(self, offset: int, length: int, data: bytes | None) -> None:
         """Copy on read changes nothing that a bitmap could tell."""
@@ -398,7 +413,11 @@ class Qcow2Driver(Driver):
     # --- description -------------------------------------------------------------------
 
     def describe(self, info: dict[str, Any]) -> None:
-        """Cluster size and what is special about the format."""
+        """Cluster size and what is special about the format.
+
+        Raises:
+            QmpError: the bitmaps cannot be listed.
+        """
         image = self.image
         info["dirty-flag"] = image.dirty
         info["cluster-size"] = image.cluster_size
@@ -415,7 +434,7 @@ class Qcow2Driver(Driver):
                 "refcount-bits": image.refcount_bits,
             }
         if image.bitmaps:
-            data["bitmaps"] = [_bitmap_info(bitmap) for bitmap in image.bitmaps]
+            data["bitmaps"] = [_bitmap_info(bitmap) for bitmap in image.listed_bitmaps()]
         data["compression-type"] = image.compression_type
         info["format-specific"] = {"type": "qcow2", "data": data}
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable
 
+    from qmpd.block.drivers.qcow2.bitmaps import Bitmap
     from qmpd.block.drivers.qcow2.check import Counts
     from qmpd.block.drivers.qcow2.header import Header
     from qmpd.block.drivers.qcow2.types import ByteFile, CowRead
@@ -186,8 +187,8 @@ class Image(WritableImage):
     def set_writable(self, writable: bool) -> None:
         """Follow the node's read-only flag.
 
-        To read-only: flushes and clears the dirty bit. To writable: raises ``QmpError`` for an
-        image that cannot be. QEMU looks for corruption, and repairs, only when it opens an image.
+        To read-only: flushes and clears the dirty bit. Raises ``QmpError`` for an image that
+        cannot be writable, or whose bitmaps cannot be saved. QEMU looks for corruption, and repairs, only when it opens an image.
         """
         if writable == self._writable:
             return
@@ -274,12 +275,25 @@ class Image(WritableImage):
         saver = Saver(self._file, self._header, self._refcounts, self._flush_tables)
         saver.save(self.bitmaps, self.virtual_size & ~511)
 
+    def listed_bitmaps(self) -> list[Bitmap]:
+        """What the file says of its bitmaps now.
+
+        The storage may be another one than at opening: it is looked at again whenever somebody
+        asks (observed on QEMU 7.2). Raises ``QmpError``.
+        """
+        from qmpd.block.drivers.qcow2.bitmaps import read_directory
+
+        return read_directory(self._file, self._header)
+
     def _flush_tables(self) -> None:
         self._mapping.cache.flush()
         self._refcounts.cache.flush()
 
     def close(self) -> None:
-        """Flush and clear the dirty bit; the image must not be used any more."""
+        """Flush and clear the dirty bit; the image must not be used any more.
+
+        Raises ``QmpError`` if its bitmaps could not be saved.
+        """
         if self._writable:
             self._settle()
             self._writable = False

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from array import array
 
-from qmpd.block.drivers.qcow2.bitmaps import AUTO, IN_USE, Bitmap, read_table
+from qmpd.block.drivers.qcow2.bitmaps import (
+    AUTO,
+    IN_USE,
+    Bitmap,
+    read_directory,
+    read_table,
+)
 from qmpd.block.drivers.qcow2.header import AUTOCLEAR_BITMAPS
 from qmpd.block.drivers.qcow2.tables import OFFSET_MASK, encode_table
 
@@ -21,9 +27,14 @@ def mark_in_use(file: ByteFile, header: Header, bitmaps: list[Bitmap]) -> None:
     """Say in the file that the bitmaps are in memory now, before the first write.
 
     For as long as the directory is being overwritten the header does not vouch for it.
+
+    Raises:
+        QmpError: the file is not the one that the bitmaps were loaded from.
+        OSError: it cannot be written.
     """
     if header.bitmaps is None or all(bitmap.flags & IN_USE for bitmap in bitmaps):
         return
+    read_directory(file, header)
     header.autoclear &= ~AUTOCLEAR_BITMAPS
     _write_header(file, header)
     for bitmap in bitmaps:
@@ -61,10 +72,16 @@ class Saver:
         self._taken: list[tuple[int, int]] = []
 
     def save(self, bitmaps: list[Bitmap], size: int) -> None:
-        """Store the bitmaps of a disk of ``size`` bytes; raises ``OSError``."""
+        """Store the bitmaps of a disk of ``size`` bytes.
+
+        Raises:
+            QmpError: there is no sound directory where the old one should be.
+            OSError: the new one cannot be written.
+        """
         sound = [bitmap for bitmap in bitmaps if not bitmap.inconsistent]
         if self._header.bitmaps is None or not sound:
             return
+        read_directory(self._file, self._header)
         old = [(each, each.table_offset, each.table_entries, each.flags) for each in sound]
         directory = (self._header.bitmaps[2], self._header.bitmaps[1])
         try:

@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    KnownZero = Callable[[int, int], bool]
+    """``known_zero(guest_offset, length)``: whether that reads as zeros, as metadata tell."""
+
     CowRead = Callable[[int, int], bytes]
     """``cow_read(guest_offset, length)``: the guest's present view, backing chain included."""
 
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
         def pwrite(self, offset: int, data: bytes | memoryview) -> None:
             """Write all of ``data`` at ``offset``, growing the file as needed."""
+
+        def clear(self, offset: int, length: int) -> bool:
+            """Let a range read as zeros if that can be done without writing them."""
 
         def event(self, name: str) -> None:
             """Say what comes next (the names of ``blkdebug``)."""
@@ -65,16 +71,18 @@ class Allocation:
 
     ``guest_offset``, ``host_offset`` and ``length`` are bytes, whole clusters. ``keep`` says
     that the clusters were the guest's already (a zero cluster with an allocation). ``head``
-    and ``tail`` are (guest offset, length) of what the write leaves out: to be copied.
+    and ``tail`` are (guest offset, length) of what the write leaves out: to be copied, unless
+    it is ``cleared``, zeros that are there already.
     """
 
-    __slots__ = ("guest_offset", "head", "host_offset", "keep", "length", "tail")
+    __slots__ = ("cleared", "guest_offset", "head", "host_offset", "keep", "length", "tail")
 
     def __init__(self, guest_offset: int, host_offset: int, length: int, *, keep: bool) -> None:
         self.guest_offset = guest_offset
         self.host_offset = host_offset
         self.length = length
         self.keep = keep
+        self.cleared = False
         self.head = (guest_offset, 0)
         self.tail = (guest_offset + length, 0)
 

@@ -120,6 +120,16 @@ def bitmap_constraints(name: str) -> str:
     return f"Bitmap '{name}' doesn't satisfy the constraints"
 
 
+def lost_bitmaps(node: str, reason: str) -> str:
+    """The bitmaps of an image could not be saved when it was closed."""
+    return f"Lost persistent bitmaps during inactivation of node '{node}': {reason}"
+
+
+def bitmaps_not_writable(node: str, reason: str) -> str:
+    """The bitmaps of an image that became writable could not be marked as in use."""
+    return f"{node}: Failed to make dirty bitmaps writable: {reason}"
+
+
 def bitmap_exists(name: str) -> str:
     """Two bitmaps of one image have the same name."""
     return f"Bitmap already exists: {name}"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from qmpd.block.drivers.qcow2.mapping import Mapping
     from qmpd.block.drivers.qcow2.refcounts import Refcounts
-    from qmpd.block.drivers.qcow2.types import ByteFile, CowRead
+    from qmpd.block.drivers.qcow2.types import ByteFile, CowRead, KnownZero
 
 _LARGEST_SLICE = 1 << 16
 _LARGEST_REQUEST = (1 << 31) - 512
@@ -35,12 +35,12 @@ _LARGEST_REQUEST = (1 << 31) - 512
 class Writer:
     """Turns guest writes into runs of host bytes, and links them when the data is there.
 
-    ``virtual_size`` says where the guest's disk ends at present. ``before_link`` is called
+    ``known_zero`` says what of the guest's view needs no copy. ``before_link`` is called
     before clusters are linked; it returns whether refcounts have to be on disk before the
     entries (not so while the image is marked dirty).
     """
 
-    __slots__ = ("_before_link", "_file", "_mapping", "_refcounts", "_slice", "_virtual_size")
+    __slots__ = ("_before_link", "_file", "_known_zero", "_mapping", "_refcounts", "_slice")
 
     words = 1
     """How many words an entry of an L2 table has."""
@@ -51,13 +51,13 @@ class Writer:
         mapping: Mapping,
         refcounts: Refcounts,
         before_link: Callable[[], bool],
-        virtual_size: Callable[[], int],
+        known_zero: KnownZero,
     ) -> None:
         self._file = file
         self._mapping = mapping
         self._refcounts = refcounts
         self._before_link = before_link
-        self._virtual_size = virtual_size
+        self._known_zero = known_zero
         # QEMU looks at an L2 table in slices, and no allocation crosses their borders.
         self._slice = min(_LARGEST_SLICE, 1 << mapping.cluster_bits) // (8 * self.words)
 
@@ -74,6 +74,22 @@ class Writer:
             self.abort(segments)
             raise
         return segments
+
+    def clear(self, segments: list[WriteSegment]) -> None:
+        """Spare copying what reads as zeros: the whole range is made so before it is written.
+
+        The end of an allocation is not spared without its beginning (observed on QEMU 7.2).
+        """
+        for segment in segments:
+            for allocation in segment.allocations:
+                (first, before), (rest, after) = allocation.head, allocation.tail
+                if (before or after) and all(
+                    not length or self._known_zero(offset, length)
+                    for offset, length in (allocation.head, allocation.tail)
+                ):
+                    self._file.event("cluster_alloc_space")
+                    host = allocation.host_offset + first - allocation.guest_offset
+                    allocation.cleared = self._file.clear(host, rest + after - first)
 
     def commit(self, segments: list[WriteSegment]) -> None:
         """Copy what the segments' clusters keep of their old contents, then link them."""
@@ -259,18 +275,12 @@ class Writer:
     def _copy(self, allocation: Allocation, cow_read: CowRead) -> None:
         shift = allocation.host_offset - allocation.guest_offset
         for guest, length in (allocation.head, allocation.tail):
-            if not length:
+            if not length or allocation.cleared:
                 continue
             self._file.event("cow_read")
             data = cow_read(guest, length)
-            host = guest + shift
-            # Beyond the end of the file there are zeros already: only the size has to follow.
-            # What lies beyond the end of the disk is written all the same (observed on QEMU 7.2).
-            inside = guest + length <= self._virtual_size()
-            if inside and length > 512 and host >= self._file.size() and data == bytes(length):
-                data, host = data[-512:], host + length - 512
             self._file.event("cow_write")
-            self._file.pwrite(host, data)
+            self._file.pwrite(guest + shift, data)
 
     def _link(self, allocation: Allocation) -> None:
         mapping = self._mapping

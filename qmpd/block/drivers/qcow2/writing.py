@@ -15,15 +15,27 @@ if TYPE_CHECKING:
     from qmpd.block.drivers.qcow2.bitmaps import Bitmap
     from qmpd.block.drivers.qcow2.header import Header
     from qmpd.block.drivers.qcow2.mapping import Mapping
-    from qmpd.block.drivers.qcow2.types import ByteFile, CowRead, WriteSegment
+    from qmpd.block.drivers.qcow2.types import ByteFile, CowRead, KnownZero, WriteSegment
 
 _ZERO_CHUNK = 1 << 20
+
+
+def _nothing_known(offset: int, length: int) -> bool:
+    del offset, length
+    return False
 
 
 class WritableImage(ReadableImage):
     """What is needed of an image to write to it. Offsets and lengths are bytes."""
 
-    __slots__ = ("_known_refcounts", "_known_writer", "bitmaps", "records", "use_lazy_refcounts")
+    __slots__ = (
+        "_known_refcounts",
+        "_known_writer",
+        "bitmaps",
+        "known_zero",
+        "records",
+        "use_lazy_refcounts",
+    )
 
     def __init__(
         self,
@@ -39,6 +51,7 @@ class WritableImage(ReadableImage):
         self.use_lazy_refcounts = lazy_refcounts
         self.bitmaps: list[Bitmap] = []
         self.records = True
+        self.known_zero: KnownZero = _nothing_known
 
     # Most images are only read: what allocates is made when it is needed.
 
@@ -69,7 +82,7 @@ class WritableImage(ReadableImage):
                 self._mapping,
                 self._refcounts,
                 self._before_link,
-                lambda: self.virtual_size,
+                self.known_zero,
             )
         return self._known_writer
 
@@ -136,6 +149,11 @@ class WritableImage(ReadableImage):
                 self._guard(segment.host_offset, segment.length)
         except ImageCorruptError as error:
             raise self._corrupted(error) from None
+        try:
+            self._writer.clear(segments)
+        except OSError:
+            self.abort_write(segments)
+            raise
         return segments
 
     def _clipped(self, cow_read: CowRead) -> CowRead:
