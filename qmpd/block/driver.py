@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from qmpd.block.bitmap import NamedBitmap
     from qmpd.block.graph import Graph
     from qmpd.block.node import Edge, Node
     from qmpd.block.options import Flags
@@ -223,10 +224,44 @@ class Driver:
         below = self.node.filtered
         return None if below is None else (below, offset)
 
-    def note_written(self, end: int) -> None:
-        """Bytes up to ``end`` have been written, by whatever way."""
+    def note_written(self, end: int, length: int = 0) -> None:
+        """Bytes up to ``end`` have been written, by whatever way.
+
+        ``length`` tells how many, unless the driver sees to the node's bitmaps itself.
+        """
         self.graph.generation += 1
         self.highest_written = max(self.highest_written, end)
+        if length and self.node.dirty_bitmaps:
+            from qmpd.block.bitmap import record_write
+
+            record_write(self.node, end - length, length)
+
+    def check_persistent(self, name: bytes, granularity_bits: int) -> None:
+        """Find out whether the image has a place for such a bitmap.
+
+        Raises:
+            QmpError: it has not.
+        """
+        del name, granularity_bits
+        raise QmpError(wording.no_persistent_bitmaps(self.node.public_name))
+
+    def add_bitmap(
+        self, name: bytes, granularity_bits: int, *, enabled: bool, persistent: bool
+    ) -> NamedBitmap:
+        """Record what is written to the node from now on."""
+        from qmpd.block.bitmap import NamedBitmap
+
+        del persistent  # refused before
+        bitmap = NamedBitmap(name, granularity_bits, enabled=enabled)
+        self.node.dirty_bitmaps.insert(0, bitmap)
+        return bitmap
+
+    def unstore_bitmap(self, bitmap: NamedBitmap) -> None:
+        """Take a bitmap out of the image, if it is kept there; raises ``OSError``."""
+
+    def forget_bitmap(self, bitmap: NamedBitmap) -> None:
+        """Stop recording in a bitmap."""
+        self.node.dirty_bitmaps.remove(bitmap)
 
     @property
     def frees_zeroes(self) -> bool:

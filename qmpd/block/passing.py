@@ -40,22 +40,22 @@ class PassingDriver(Driver):
         """Write below."""
         self.disturb("write", offset, len(data))
         self.below.pwrite(offset, data)
-        self.note_own(offset + len(data))
+        self.note_own(offset + len(data), len(data))
 
     def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
         """Let the node below do it."""
         self.disturb("write", offset, length)
         self.below.write_zeroes(offset, length, unmap=unmap)
-        self.note_own(offset + length)
+        self.note_own(offset + length, length)
 
-    def note_own(self, end: int) -> None:
+    def note_own(self, end: int, length: int = 0) -> None:
         """Bytes up to ``end`` have been written here, and the node below knows."""
-        super().note_written(end)
+        super().note_written(end, length)
 
-    def note_written(self, end: int) -> None:
+    def note_written(self, end: int, length: int = 0) -> None:
         """What is written here is written below."""
-        super().note_written(end)
-        self.below.note_written(end)
+        super().note_written(end, length)
+        self.below.note_written(end, length)
 
     def flush(self) -> None:
         """Flush below."""
@@ -104,7 +104,7 @@ class PassingDriver(Driver):
         """Write below, compressed."""
         self.disturb("write", offset, len(data))
         self.below.pwrite_compressed(offset, data)
-        self.note_own(offset + len(data))
+        self.note_own(offset + len(data), len(data))
 
     def describe(self, info: dict[str, Any]) -> None:
         """What the node below says."""

@@ -123,6 +123,16 @@ def bottom_is_filter(name: str) -> str:
     return f"Bottom node '{name}' is a filter"
 
 
+def no_persistent_bitmaps(name: str) -> str:
+    """A node's driver has no place for bitmaps."""
+    return f"Can't store persistent bitmaps to {name}: Operation not supported"
+
+
+def bitmap_not_persistent(bitmap: str, node: str, reason: str) -> str:
+    """An image has no place for a bitmap."""
+    return f"Can't make bitmap '{bitmap}' persistent in '{node}': {reason}"
+
+
 def would_create_cycle(child: str, edge: str, parent: str) -> str:
     """The child already depends on the parent."""
     return f"Making '{child}' a {edge} child of '{parent}' would create a cycle"

@@ -143,7 +143,7 @@ def _write_range(access: Access, words: list[str]) -> str:
         else:
             pattern = _DEFAULT_PATTERN if given.pattern is None else given.pattern
             node.driver.pwrite(offset, bytes([pattern]) * length)
-        node.driver.note_written(offset + length)
+        node.driver.note_written(offset + length, length)
     except OSError as error:
         return f"write failed: {strerror(error)}\n"
     finally:

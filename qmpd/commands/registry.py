@@ -89,6 +89,15 @@ _TABLE: dict[str, Command] = {
     "change-backing-file": Command("backing_file", "change_backing_file", changes_graph=True),
     "block-commit": Command("commit", "block_commit", changes_graph=True),
     "block-stream": Command("stream", "block_stream", changes_graph=True),
+    **{
+        f"block-dirty-bitmap-{verb}": Command(
+            "bitmaps", f"block_dirty_bitmap_{verb}", changes_graph=True, whole=True
+        )
+        for verb in ("add", "remove", "clear", "enable", "disable", "merge")
+    },
+    "x-debug-block-dirty-bitmap-sha256": Command(
+        "bitmaps", "block_dirty_bitmap_sha256", changes_graph=True
+    ),
     **_jobs("pause", "resume", "cancel", "complete", "finalize", "dismiss"),
     "block-job-set-speed": Command("jobs", "block_job_set_speed", changes_graph=True),
     "query-jobs": Command("jobs", "query_jobs"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from qmpd.commands import wording
 from qmpd.commands.actions import Action, run
+from qmpd.commands.bitmaps import ACTIONS as BITMAP_ACTIONS
+from qmpd.commands.bitmaps import BitmapAction
 from qmpd.commands.snapshots import Snapshot, SnapshotSync
 from qmpd.errors import QmpError
 
@@ -27,8 +29,13 @@ class Abort(Action):
         raise QmpError(wording.ABORTED)
 
 
+def _on_graph(kind: type[BitmapAction]) -> Callable[[Machine, dict[str, Any]], Action]:
+    return lambda machine, data: kind(machine.graph, data)
+
+
 _ACTIONS: dict[str, Callable[[Machine, dict[str, Any]], Action]] = {
     "abort": lambda _machine, _data: Abort(),
+    **{name: _on_graph(kind) for name, kind in BITMAP_ACTIONS.items()},
     "blockdev-snapshot": lambda machine, data: Snapshot(
         machine.graph, data["node"], data["overlay"]
     ),

@@ -94,3 +94,58 @@ def duplicate_drive(name: str) -> str:
 def ejected(name: str) -> str:
     """The node's image was found corrupt."""
     return f"Block device {name} is ejected"
+
+
+# --- bitmaps --------------------------------------------------------------------------------
+
+BITMAP_NAME_EMPTY = "Bitmap name cannot be empty"
+BITMAP_GRANULARITY = "Granularity must be power of 2 and at least 512"
+BITMAP_REMOVE_HINT = "Try block-dirty-bitmap-remove to delete this bitmap from disk"
+
+
+def node_not_found(name: str) -> str:
+    """There is no node of that name, nor a drive."""
+    return f"Node '{name}' not found"
+
+
+def bitmap_not_found(name: str) -> str:
+    """The node has no bitmap of that name."""
+    return f"Dirty bitmap '{name}' not found"
+
+
+def bitmap_exists(name: str) -> str:
+    """The node has a bitmap of that name."""
+    return f"Bitmap already exists: {name}"
+
+
+def bitmap_name_too_long(name: str) -> str:
+    """The name has more than 1023 bytes."""
+    return f"Bitmap name too long: {name}"
+
+
+def bitmap_busy(name: str) -> str:
+    """Somebody else works on the bitmap."""
+    return f"Bitmap '{name}' is currently in use by another operation and cannot be used"
+
+
+def bitmap_inconsistent(name: str) -> str:
+    """The bitmap was not saved when the image was last written."""
+    return f"Bitmap '{name}' is inconsistent and cannot be used"
+
+
+def bitmap_read_only(name: str) -> str:
+    """The bitmap belongs to an image that cannot be written."""
+    return f"Bitmap '{name}' is readonly and cannot be modified"
+
+
+def cannot_remove_bitmap(name: str, reason: str) -> str:
+    """The image could not be written."""
+    return f"Failed to remove bitmap '{name}' from file: {reason}"
+
+
+def bitmap_sizes(target: int, source: int) -> str:
+    """Two bitmaps are of nodes of different sizes in bytes."""
+    return (
+        f"Bitmaps are of different sizes (destination size is {target}, "
+        f"source size is {source}) and can't be merged"
+    )

@@ -314,7 +314,7 @@ def offload(base: Node, offset: int, extent: Extent, size: int) -> bool:
         targets.abort()
         raise
     targets.finish()
-    base.driver.note_written(offset + size)
+    base.driver.note_written(offset + size, size)
     return True
 
 

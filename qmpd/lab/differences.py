@@ -85,6 +85,11 @@ ROWS: tuple[Row, ...] = (
         source=RECORDED,
     ),
     Row(COMMAND, "x-debug-query-block-graph", since="4.0", shows=_REFUSED, source=RECORDED),
+    *(
+        Row(COMMAND, f"block-dirty-bitmap-{verb}", since="4.0", shows=_REFUSED)
+        for verb in ("enable", "disable", "merge")
+    ),
+    Row(ARGUMENT, "block-dirty-bitmap-add disabled", since="4.0", shows=_UNEXPECTED),
     Row(ARGUMENT, "query-named-block-nodes flat", since="5.0", shows=_UNEXPECTED),
     Row(ARGUMENT, "block-commit on-error", since="5.0", shows=_UNEXPECTED),
     Row(ARGUMENT, "block-stream bottom", since="6.0", shows=_UNEXPECTED),

@@ -400,6 +400,49 @@ def test_bottom_that_is_the_child_itself(start_server):
     assert server.execute("human-monitor-command", command_line=line) == ""
 
 
+def add_bitmap(server, node, name, **options):
+    server.execute("block-dirty-bitmap-add", node=node, name=name, **options)
+
+
+def bitmap_counts(server, node):
+    (found,) = [
+        each
+        for each in server.execute("query-named-block-nodes", flat=True)
+        if each["node-name"] == node
+    ]
+    return {each["name"]: each["count"] for each in found["dirty-bitmaps"]}
+
+
+@pytest.mark.only_qmpd("the original dies")
+def test_merging_nothing(server):
+    server.execute("blockdev-add", driver="null-co", node_name="n")
+    add_bitmap(server, "n", "b")
+    server.execute("block-dirty-bitmap-merge", node="n", target="b", bitmaps=[])
+    assert bitmap_counts(server, "n") == {"b": 0}
+
+
+@pytest.mark.only_qmpd("the original dies")
+def test_enabling_what_is_not_there(server):
+    server.execute("blockdev-add", driver="null-co", node_name="n")
+    actions = [
+        {"type": f"block-dirty-bitmap-{verb}", "data": {"node": "n", "name": name}}
+        for verb, name in (("add", "b"), ("enable", "c"))
+    ]
+    assert server.refusal("transaction", actions=actions) == "Dirty bitmap 'c' not found"
+    assert "dirty-bitmaps" not in server.execute("query-named-block-nodes", flat=True)[0]
+
+
+@pytest.mark.only_qmpd("the original writes its metadata at other times")
+def test_bitmap_of_a_file_node(start_server):
+    image(start_server.dir, "c0")
+    server = start_server(program=Program.SYSTEM)
+    file = FILE | {"node-name": "f"}
+    server.execute("blockdev-add", driver="qcow2", node_name="x", file=file)
+    add_bitmap(server, "f", "b", granularity=65536)
+    server.execute("human-monitor-command", command_line='qemu-io x "write -q 0 128k"')
+    assert bitmap_counts(server, "f")["b"] >= 128 << 10
+
+
 @pytest.mark.only_qmpd("the original announces it")
 def test_events_that_never_come(start_server):
     image(start_server.dir, "c0")

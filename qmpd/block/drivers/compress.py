@@ -41,4 +41,4 @@ class CompressDriver(PassingDriver):
         head = self.below.pread(start, offset - start) if offset > start else b""
         tail = self.below.pread(end, whole - end) if whole > end else b""
         self.below.pwrite_compressed(start, b"".join((head, data, tail)) if head or tail else data)
-        self.note_own(end)
+        self.note_own(end, len(data))

@@ -285,7 +285,7 @@ class FileDriver(Driver):
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of ``data``."""
         self.disturb("write", offset, len(data))
-        self.note_written(offset + len(data))
+        self.note_written(offset + len(data), len(data))
         if self._mode & os.O_DIRECT:
             from qmpd.storage import direct
 
@@ -300,7 +300,7 @@ class FileDriver(Driver):
         self.disturb("write", offset, length)
         if not zeroes.make(self.fd, offset, length, unmap=unmap):
             super().write_zeroes(offset, length)
-        self.note_written(offset + length)
+        self.note_written(offset + length, length)
 
     def flush(self) -> None:
         """Wait until the disk has what was written, unless the node says not to."""
@@ -309,9 +309,9 @@ class FileDriver(Driver):
             os.fdatasync(self.fd)
             self._unflushed = False
 
-    def note_written(self, end: int) -> None:
+    def note_written(self, end: int, length: int = 0) -> None:
         """There is something to flush now."""
-        super().note_written(end)
+        super().note_written(end, length)
         self._unflushed = True
         if end > self._length:
             self._length = (end + 511) & ~511

@@ -109,7 +109,7 @@ class RawDriver(Driver):
         """Write to the file."""
         self.disturb("write", offset, len(data))
         self._check_room(offset + len(data))
-        self.note_written(offset + len(data))
+        self.note_written(offset + len(data), len(data))
         self._file.driver.debug_event("write_aio")
         self._file.driver.pwrite(offset + self._offset, data)
 
@@ -131,16 +131,16 @@ class RawDriver(Driver):
         """The file, moved by the window's start."""
         return self._file, offset + self._offset
 
-    def note_written(self, end: int) -> None:
+    def note_written(self, end: int, length: int = 0) -> None:
         """What is written here is written to the file."""
-        super().note_written(end)
-        self._file.driver.note_written(end + self._offset)
+        super().note_written(end, length)
+        self._file.driver.note_written(end + self._offset, length)
 
     def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
         """Let the file do it."""
         self.disturb("write", offset, length)
         self._check_room(offset + length)
-        super().note_written(offset + length)
+        super().note_written(offset + length, length)
         unmap = unmap and self._file.flags.unmap
         self._file.driver.write_zeroes(offset + self._offset, length, unmap=unmap)
 

@@ -4,7 +4,17 @@
 shows as it is and ``query-commands`` backwards.
 """
 
-from qmpd.schema.models import blockdev, control, jobs, lab, objects, query, snapshots, stats
+from qmpd.schema.models import (
+    bitmaps,
+    blockdev,
+    control,
+    jobs,
+    lab,
+    objects,
+    query,
+    snapshots,
+    stats,
+)
 from qmpd.schema.models.kinds import STORAGE_DAEMON, STRUCTS, Command, Event
 from qmpd.schema.models.reference import BlockdevRef, BlockdevRefOrNull
 
@@ -19,6 +29,7 @@ DEFINITIONS: tuple[Command | Event, ...] = (
     jobs.BLOCK_COMMIT,
     query.QUERY_NAMED_BLOCK_NODES,
     query.X_DEBUG_QUERY_BLOCK_GRAPH,
+    *bitmaps.BITMAPS,
     jobs.BLOCK_STREAM,
     *jobs.BLOCK_JOB_VERBS,
     blockdev.BLOCKDEV_ADD,

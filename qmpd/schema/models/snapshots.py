@@ -2,6 +2,11 @@
 
 from typing import ClassVar
 
+from qmpd.schema.models.bitmaps import (
+    BlockDirtyBitmap,
+    BlockDirtyBitmapAdd,
+    BlockDirtyBitmapMerge,
+)
 from qmpd.schema.models.kinds import Choice, Command, FlatUnion, Opt, Struct
 
 
@@ -74,10 +79,37 @@ class BlockdevSnapshotSyncWrapper(Struct):
     """The arguments of the command."""
 
 
+class BlockDirtyBitmapAddWrapper(Struct):
+    """A bitmap that is to be made."""
+
+    data: BlockDirtyBitmapAdd
+    """The arguments of the command."""
+
+
+class BlockDirtyBitmapWrapper(Struct):
+    """Something that is done to a bitmap."""
+
+    data: BlockDirtyBitmap
+    """The arguments of the command."""
+
+
+class BlockDirtyBitmapMergeWrapper(Struct):
+    """Bitmaps that are to be put together."""
+
+    data: BlockDirtyBitmapMerge
+    """The arguments of the command."""
+
+
 class TransactionActionKind(Choice):
     """What an action does."""
 
     ABORT = "abort"
+    BLOCK_DIRTY_BITMAP_ADD = "block-dirty-bitmap-add"
+    BLOCK_DIRTY_BITMAP_REMOVE = "block-dirty-bitmap-remove"
+    BLOCK_DIRTY_BITMAP_CLEAR = "block-dirty-bitmap-clear"
+    BLOCK_DIRTY_BITMAP_ENABLE = "block-dirty-bitmap-enable"
+    BLOCK_DIRTY_BITMAP_DISABLE = "block-dirty-bitmap-disable"
+    BLOCK_DIRTY_BITMAP_MERGE = "block-dirty-bitmap-merge"
     BLOCKDEV_SNAPSHOT = "blockdev-snapshot"
     BLOCKDEV_SNAPSHOT_SYNC = "blockdev-snapshot-sync"
 
@@ -88,6 +120,12 @@ class TransactionAction(FlatUnion):
     tag: ClassVar[str] = "type"
     variants: ClassVar[dict[str, type[Struct]]] = {
         "abort": AbortWrapper,
+        "block-dirty-bitmap-add": BlockDirtyBitmapAddWrapper,
+        "block-dirty-bitmap-remove": BlockDirtyBitmapWrapper,
+        "block-dirty-bitmap-clear": BlockDirtyBitmapWrapper,
+        "block-dirty-bitmap-enable": BlockDirtyBitmapWrapper,
+        "block-dirty-bitmap-disable": BlockDirtyBitmapWrapper,
+        "block-dirty-bitmap-merge": BlockDirtyBitmapMergeWrapper,
         "blockdev-snapshot": BlockdevSnapshotWrapper,
         "blockdev-snapshot-sync": BlockdevSnapshotSyncWrapper,
     }

@@ -123,9 +123,9 @@ class BlkdebugDriver(PassingDriver):
             self._unflushed_above = False
         self._rules.note(name)
 
-    def note_own(self, end: int) -> None:
+    def note_own(self, end: int, length: int = 0) -> None:
         """Bytes up to ``end`` are being written, and are to be flushed."""
-        super().note_own(end)
+        super().note_own(end, length)
         self._unflushed = self._unflushed_above = True
 
     def pread(self, offset: int, length: int) -> bytes:
@@ -135,7 +135,7 @@ class BlkdebugDriver(PassingDriver):
 
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write below, or fail."""
-        self.note_own(offset + len(data))  # failing or not
+        self.note_own(offset + len(data), len(data))  # failing or not
         self._rules.note("pwritev")
         self._rules.check("write", offset, len(data))
         super().pwrite(offset, data)
@@ -143,7 +143,7 @@ class BlkdebugDriver(PassingDriver):
 
     def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
         """Write zeros below, or fail."""
-        self.note_own(offset + length)
+        self.note_own(offset + length, length)
         self._rules.note("pwritev_zero")
         self._rules.check("write-zeroes", offset, length)
         super().write_zeroes(offset, length, unmap=unmap)

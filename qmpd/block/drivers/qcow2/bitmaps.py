@@ -10,14 +10,13 @@ from __future__ import annotations
 import struct
 from errno import EINVAL, EIO
 
+from qmpd.block.bitmap import NamedBitmap
 from qmpd.block.drivers.qcow2 import wording
 from qmpd.block.drivers.qcow2.tables import OFFSET_MASK, decode_table
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from qmpd.block.drivers.qcow2.header import Header
     from qmpd.block.drivers.qcow2.types import ByteFile
 
@@ -32,46 +31,36 @@ _TRACKS_DIRT = 1
 _ENTRY = struct.Struct(">QIIBBHI")
 
 
-class Bitmap:
-    """One bitmap: its directory entry, and the bits by pages of one cluster each.
+class Bitmap(NamedBitmap):
+    """A persistent bitmap: its bits, and its directory entry once the file has one.
 
-    A page that is missing is all zeros. ``inconsistent``: the file called it in use when it
-    was opened, so that its bits mean nothing.
+    A page of bits fills a cluster.
     """
 
-    __slots__ = (
-        "_count",
-        "_page_bits",
-        "flags",
-        "granularity_bits",
-        "inconsistent",
-        "name",
-        "pages",
-        "table_entries",
-        "table_offset",
-    )
+    __slots__ = ("flags", "table_entries", "table_offset")
 
-    def __init__(self, fields: tuple[int, ...], name: bytes, cluster_bits: int) -> None:
-        self.table_offset, self.table_entries, self.flags, _, self.granularity_bits = fields[:5]
-        self.name = name
-        self.inconsistent = bool(self.flags & IN_USE)
-        self.pages: dict[int, bytearray] = {}
-        self._page_bits = cluster_bits + 3
-        self._count: int | None = 0
+    persistent = True
 
-    @property
-    def recording(self) -> bool:
-        """Whether writes are noted in it."""
-        return bool(self.flags & AUTO) and not self.inconsistent
+    def __init__(
+        self,
+        name: bytes,
+        granularity_bits: int,
+        cluster_bits: int,
+        *,
+        place: tuple[int, int] = (0, 0),
+        flags: int = AUTO,
+    ) -> None:
+        enabled = bool(flags & AUTO)
+        super().__init__(name, granularity_bits, enabled=enabled, page_bits=cluster_bits + 3)
+        self.table_offset, self.table_entries = place
+        self.flags = flags
+        """As the file has them: bits of its own may be newer."""
+        self.inconsistent = bool(flags & IN_USE)
 
     @property
-    def granularity(self) -> int:
-        """Bytes that one bit stands for."""
-        return 1 << self.granularity_bits
-
-    def text(self) -> str:
-        """The name as clients see it."""
-        return self.name.decode("utf-8", "surrogateescape")
+    def stored(self) -> bool:
+        """Whether the file knows the bitmap."""
+        return bool(self.table_offset)
 
     def entries_for(self, size: int) -> int:
         """How many clusters the bits of a disk of ``size`` bytes fill."""
@@ -82,20 +71,6 @@ class Bitmap:
         fields = (self.table_offset, self.table_entries, self.flags, _TRACKS_DIRT)
         entry = _ENTRY.pack(*fields, self.granularity_bits, len(self.name), 0) + self.name
         return entry.ljust(-(-len(entry) // 8) * 8, b"\0")
-
-    def record(self, offset: int, length: int) -> None:
-        """Note that these bytes of the disk are written."""
-        first = offset >> self.granularity_bits
-        last = (offset + length - 1) >> self.granularity_bits
-        page_bits = self._page_bits
-        for number in range(first >> page_bits, (last >> page_bits) + 1):
-            start = number << page_bits
-            page = self.pages.get(number)
-            if page is None:
-                page = self.pages[number] = bytearray(1 << page_bits - 3)
-            end = min(last, start + (1 << page_bits) - 1)
-            _set_bits(page, max(first, start) - start, end - start)
-        self._count = None
 
     def load_page(self, number: int, data: bytes, size: int) -> None:
         """Take over the bits of one page; those behind the ``size`` of the disk mean nothing."""
@@ -109,33 +84,19 @@ class Bitmap:
             self.pages[number] = page
             self._count = None
 
-    def describe(self) -> dict[str, Any]:
-        """What queries of the node show."""
-        if self._count is None:
-            ones = (int.from_bytes(page, "big").bit_count() for page in self.pages.values())
-            self._count = sum(ones) << self.granularity_bits
-        info: dict[str, Any] = {
-            "name": self.text(),
-            "count": self._count,
-            "granularity": self.granularity,
-            "recording": self.recording,
-            "busy": False,
-            "persistent": True,
-        }
-        if self.inconsistent:
-            info["inconsistent"] = True
-        return info
 
+def check_new(header: Header, name: bytes, granularity_bits: int) -> None:
+    """Find out whether a bitmap can be kept in the image.
 
-def _set_bits(page: bytearray, first: int, last: int) -> None:
-    start, end = first >> 3, last >> 3
-    head, tail = 0xFF << (first & 7) & 0xFF, (2 << (last & 7)) - 1
-    if start == end:
-        page[start] |= head & tail
-        return
-    page[start] |= head
-    page[start + 1 : end] = b"\xff" * (end - start - 1)
-    page[end] |= tail
+    Raises:
+        QmpError: the format, or QEMU, sets a limit.
+    """
+    if header.version < 3:
+        raise QmpError(wording.BITMAPS_NEED_V3)
+    if len(name) > _MAX_NAME:
+        raise QmpError(wording.BITMAP_NAME_TOO_LONG)
+    if -(-_disk_size(header) >> granularity_bits + 3) > _MAX_BITS_BYTES:
+        raise QmpError(wording.BITMAP_TOO_LARGE)
 
 
 def read_directory(file: ByteFile, header: Header) -> list[Bitmap]:
@@ -160,7 +121,9 @@ def read_directory(file: ByteFile, header: Header) -> list[Bitmap]:
         if extra:
             raise QmpError(wording.BITMAPS_EXTRA_DATA)
         name = data[start : start + name_size].split(b"\0", 1)[0]
-        bitmap = Bitmap(fields, name, header.cluster_bits)
+        bitmap = Bitmap(
+            name, fields[4], header.cluster_bits, place=(fields[0], fields[1]), flags=fields[2]
+        )
         if name_size > _MAX_NAME or not _is_sound(bitmap, fields, header):
             raise QmpError(wording.bitmap_constraints(bitmap.text()))
         found.append(bitmap)

@@ -6,6 +6,7 @@ import errno
 import sys
 
 from qmpd.block import wording
+from qmpd.block.bitmap import NamedBitmap, named_bitmaps
 from qmpd.block.driver import DATA, UNALLOCATED, ZERO, Driver, Extent, WriteTargets, strerror, warn
 from qmpd.block.drivers.qcow2 import cacheopts, types
 from qmpd.block.drivers.qcow2 import wording as qcow2_wording
@@ -141,6 +142,8 @@ class Qcow2Driver(Driver):
         self.image.known_zero = self._known_zero
         self.backing_file = self.auto_backing_file = self.image.backing_file
         self.backing_format = self.image.backing_format
+        if self.node.dirty_bitmaps:  # it was open before
+            self.image.others = named_bitmaps(self.node)
         if self.image.bitmaps:  # newest first
             self.node.dirty_bitmaps.extend(reversed(self.image.bitmaps))
 
@@ -267,7 +270,7 @@ class Qcow2Driver(Driver):
                 self.pwrite(offset + start, cluster)
                 continue
             self.disturb("write", offset + start, len(cluster))
-            self.note_written(offset + start + len(cluster))
+            self.note_written(offset + start + len(cluster), len(cluster))
             self.image.write_compressed(offset + start, packed)
 
     @property
@@ -338,10 +341,50 @@ class Qcow2Driver(Driver):
         except QmpError as error:
             raise OSError(errno.ENOTSUP, error.desc) from error
 
+    def check_persistent(self, name: bytes, granularity_bits: int) -> None:
+        """The image has a place for bitmaps, with limits."""
+        try:
+            self.image.check_new_bitmap(name, granularity_bits)
+        except QmpError as error:
+            told = (name.decode("utf-8", "surrogateescape"), self.node.public_name)
+            raise QmpError(wording.bitmap_not_persistent(*told, error.desc)) from None
+
+    def add_bitmap(
+        self, name: bytes, granularity_bits: int, *, enabled: bool, persistent: bool
+    ) -> NamedBitmap:
+        """Let the image record its writes."""
+        made: NamedBitmap
+        if persistent:
+            from qmpd.block.drivers.qcow2.bitmaps import AUTO, Bitmap
+
+            cluster_bits = self.image.cluster_size.bit_length() - 1
+            flags = AUTO if enabled else 0
+            made = stored = Bitmap(name, granularity_bits, cluster_bits, flags=flags)
+            self.image.bitmaps.append(stored)
+        else:
+            made = NamedBitmap(name, granularity_bits, enabled=enabled)
+            self.image.others.append(made)
+        self.node.dirty_bitmaps.insert(0, made)
+        return made
+
+    def unstore_bitmap(self, bitmap: NamedBitmap) -> None:
+        """Take a persistent bitmap out of the file; raises ``OSError``."""
+        for kept in self.image.bitmaps:
+            if kept is bitmap:
+                self.image.remove_bitmap(kept)
+
+    def forget_bitmap(self, bitmap: NamedBitmap) -> None:
+        """Stop recording in a bitmap."""
+        super().forget_bitmap(bitmap)
+        self.image.bitmaps = [each for each in self.image.bitmaps if each is not bitmap]
+        self.image.others = [each for each in self.image.others if each is not bitmap]
+
     def make_empty(self) -> bool:
         """Lay the image out anew; raises ``OSError``."""
         from qmpd.block.drivers.qcow2 import emptying
 
+        if self.image.bitmaps:
+            return False
         return self.image.replace(
             emptying.can_be_emptied,
             emptying.make_empty,
@@ -379,7 +422,7 @@ class Qcow2Driver(Driver):
                 self.image.abort_write(segments)
                 return None
             fd = place[0]
-            file.note_written(segment.host_offset + segment.length)
+            file.note_written(segment.host_offset + segment.length, segment.length)
             places.append((segment.guest_offset, place[1], segment.length))
         return WriteTargets(
             fd,
@@ -433,8 +476,9 @@ class Qcow2Driver(Driver):
                 "extended-l2": image.extended_l2,
                 "refcount-bits": image.refcount_bits,
             }
-        if image.bitmaps:
-            data["bitmaps"] = [_bitmap_info(bitmap) for bitmap in image.listed_bitmaps()]
+        listed = image.listed_bitmaps() if image.bitmaps else []
+        if listed:
+            data["bitmaps"] = [_bitmap_info(bitmap) for bitmap in listed]
         data["compression-type"] = image.compression_type
         info["format-specific"] = {"type": "qcow2", "data": data}
 

@@ -285,6 +285,22 @@ class Image(WritableImage):
 
         return read_directory(self._file, self._header)
 
+    def check_new_bitmap(self, name: bytes, granularity_bits: int) -> None:
+        """Raise ``QmpError`` if such a bitmap cannot be kept in the image."""
+        from qmpd.block.drivers.qcow2.bitmaps import check_new
+
+        check_new(self._header, name, granularity_bits)
+
+    def remove_bitmap(self, bitmap: Bitmap) -> None:
+        """Forget a persistent bitmap, in the file too; raises ``OSError``."""
+        rest = [each for each in self.bitmaps if each is not bitmap]
+        if bitmap.stored:
+            from qmpd.block.drivers.qcow2.saving import Saver
+
+            saver = Saver(self._file, self._header, self._refcounts, self._flush_tables)
+            saver.remove(bitmap, rest)
+        self.bitmaps = rest
+
     def _flush_tables(self) -> None:
         self._mapping.cache.flush()
         self._refcounts.cache.flush()

@@ -32,14 +32,15 @@ def mark_in_use(file: ByteFile, header: Header, bitmaps: list[Bitmap]) -> None:
         QmpError: the file is not the one that the bitmaps were loaded from.
         OSError: it cannot be written.
     """
-    if header.bitmaps is None or all(bitmap.flags & IN_USE for bitmap in bitmaps):
+    stored = [bitmap for bitmap in bitmaps if bitmap.stored]
+    if header.bitmaps is None or all(bitmap.flags & IN_USE for bitmap in stored):
         return
     read_directory(file, header)
     header.autoclear &= ~AUTOCLEAR_BITMAPS
     _write_header(file, header)
-    for bitmap in bitmaps:
+    for bitmap in stored:
         bitmap.flags |= IN_USE
-    file.pwrite(header.bitmaps[2], b"".join(bitmap.pack() for bitmap in bitmaps))
+    file.pwrite(header.bitmaps[2], b"".join(bitmap.pack() for bitmap in stored))
     file.flush()
     header.autoclear |= AUTOCLEAR_BITMAPS
     _write_header(file, header)
@@ -74,21 +75,25 @@ class Saver:
     def save(self, bitmaps: list[Bitmap], size: int) -> None:
         """Store the bitmaps of a disk of ``size`` bytes.
 
+        Those that are new to the file follow the others, the newest first.
+
         Raises:
             QmpError: there is no sound directory where the old one should be.
             OSError: the new one cannot be written.
         """
+        new = [bitmap for bitmap in bitmaps if not bitmap.stored]
+        bitmaps[:] = [bitmap for bitmap in bitmaps if bitmap.stored] + new[::-1]
         sound = [bitmap for bitmap in bitmaps if not bitmap.inconsistent]
-        if self._header.bitmaps is None or not sound:
+        if not sound:
             return
         read_directory(self._file, self._header)
         old = [(each, each.table_offset, each.table_entries, each.flags) for each in sound]
-        directory = (self._header.bitmaps[2], self._header.bitmaps[1])
+        before = self._header.bitmaps
         try:
             bits = [offset for bitmap in sound for offset in self._places(bitmap)]
             for bitmap in sound:
                 self._save_bits(bitmap, size)
-                bitmap.flags &= AUTO
+                bitmap.flags = AUTO if bitmap.enabled else 0
             self._save_directory(bitmaps)
         except OSError:
             for bitmap, *entry in old:
@@ -96,11 +101,43 @@ class Saver:
             for place in self._taken:
                 self._refcounts.free(*place)
             raise
-        self._refcounts.free(*directory)
+        if before is not None:
+            self._refcounts.free(before[2], before[1])
         for offset in bits:
             self._free_bits(offset)
         for _, offset, count, _ in old:
-            self._refcounts.free(offset, count * 8)
+            if offset:
+                self._refcounts.free(offset, count * 8)
+
+    def remove(self, bitmap: Bitmap, rest: list[Bitmap]) -> None:
+        """Forget a bitmap that the file has; ``rest`` are the others.
+
+        Raises:
+            QmpError: there is no sound directory where it should be.
+            OSError: the file cannot be written.
+        """
+        before = self._header.bitmaps
+        if before is None:
+            return
+        read_directory(self._file, self._header)
+        bits = self._places(bitmap)
+        stored = [each for each in rest if each.stored]
+        if stored:
+            self._save_directory(stored)
+        else:
+            self._header.bitmaps = None
+            self._header.autoclear &= ~AUTOCLEAR_BITMAPS
+            try:
+                _write_header(self._file, self._header)
+            except OSError:
+                self._header.bitmaps = before
+                self._header.autoclear |= AUTOCLEAR_BITMAPS
+                raise
+        self._refcounts.free(before[2], before[1])
+        for offset in bits:
+            self._free_bits(offset)
+        self._refcounts.free(bitmap.table_offset, bitmap.table_entries * 8)
+        bitmap.table_offset = bitmap.table_entries = 0
 
     def _free_bits(self, offset: int) -> None:
         """The space of what tells about the guest's writes is given back (observed on QEMU 7.2)."""
@@ -111,6 +148,8 @@ class Saver:
 
     def _places(self, bitmap: Bitmap) -> list[int]:
         """Where the file has a bitmap's bits at present."""
+        if not bitmap.stored:
+            return []
         table = read_table(self._file, self._header, bitmap)
         return [entry & OFFSET_MASK for entry in table if entry & OFFSET_MASK]
 
@@ -136,10 +175,11 @@ class Saver:
         offset = self._allocate(len(data))
         self._file.pwrite(offset, data)
         self._flush_metadata()
-        old = header.bitmaps
+        old = header.bitmaps, header.autoclear
         header.bitmaps = (len(bitmaps), len(data), offset)
+        header.autoclear |= AUTOCLEAR_BITMAPS
         try:
             _write_header(self._file, header)
         except OSError:
-            header.bitmaps = old
+            header.bitmaps, header.autoclear = old
             raise

@@ -12,6 +12,7 @@ from qmpd.block.drivers.qcow2.writer import Writer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from qmpd.block.bitmap import NamedBitmap
     from qmpd.block.drivers.qcow2.bitmaps import Bitmap
     from qmpd.block.drivers.qcow2.header import Header
     from qmpd.block.drivers.qcow2.mapping import Mapping
@@ -33,6 +34,7 @@ class WritableImage(ReadableImage):
         "_known_writer",
         "bitmaps",
         "known_zero",
+        "others",
         "records",
         "use_lazy_refcounts",
     )
@@ -50,6 +52,9 @@ class WritableImage(ReadableImage):
         self._known_writer: Writer | None = None
         self.use_lazy_refcounts = lazy_refcounts
         self.bitmaps: list[Bitmap] = []
+        """Persistent ones: those of the file in its order, then the new ones."""
+        self.others: list[NamedBitmap] = []
+        """What else records writes."""
         self.records = True
         self.known_zero: KnownZero = _nothing_known
 
@@ -136,9 +141,10 @@ class WritableImage(ReadableImage):
 
     def record(self, offset: int, length: int) -> None:
         """Note in the bitmaps that bytes of the disk are about to be written."""
-        for bitmap in self.bitmaps:
-            if self.records and bitmap.recording:
-                bitmap.record(offset, length)
+        if self.records and (self.bitmaps or self.others):
+            for bitmap in (*self.bitmaps, *self.others):
+                if bitmap.recording:
+                    bitmap.record(offset, length)
 
     def _prepare(self, offset: int, length: int, cow_read: CowRead) -> list[WriteSegment]:
         self._check_alive()
