@@ -19,8 +19,8 @@ from qmpd.block.untyped import Untyped
 from qmpd.errors import QmpError
 from qmpd.options import limits
 from qmpd.options.errors import OptionError
-from qmpd.schema.scalars import BOOL, KEYVAL, UINT64, WRONG
-from qmpd.schema.wording import wrong_value
+from qmpd.schema.optiontexts import READ
+from qmpd.schema.scalars import BOOL, UINT64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,10 +102,10 @@ def open_drive(machine: Machine, names: Names, bays: Bays, given: Opts) -> None:
             raise QmpError(_TWO_NAMES)
         options["read-only"] = options.pop("readonly")
     writeback = _take_cache(options)
-    _check(options, _NUMBERS, UINT64, "a number")
+    _check(options, _NUMBERS, UINT64)
     medium = _take_medium(options)
     interface = _take_interface(options)
-    _check(options, _SWITCHES, BOOL, "'on' or 'off'")
+    _check(options, _SWITCHES, BOOL)
     number = bays.take(interface, medium)
     filename = options.pop("file", "")
     user = User(given.id or number, device=True, drive=True)
@@ -135,11 +135,11 @@ def open_drive(machine: Machine, names: Names, bays: Bays, given: Opts) -> None:
             bays.devices.append(properties)
 
 
-def _check(options: dict[str, str], names: tuple[str, ...], kind: int, expected: str) -> None:
+def _check(options: dict[str, str], names: tuple[str, ...], kind: int) -> None:
     """Complain of a value that is no number, or no switch's position."""
     for name in names:
-        if name in options and KEYVAL[kind](options[name], None) is WRONG:
-            raise QmpError(wrong_value(name, expected))
+        if name in options:
+            READ[kind](name, options[name])
 
 
 def _take_cache(options: dict[str, str]) -> bool:
@@ -150,7 +150,7 @@ def _take_cache(options: dict[str, str]) -> bool:
         members = ("cache.writeback", "cache.direct", "cache.no-flush")
         for member, value in zip(members, _CACHE[mode], strict=True):
             options.setdefault(member, "on" if value else "off")
-    _check(options, ("cache.writeback",), BOOL, "'on' or 'off'")
+    _check(options, ("cache.writeback",), BOOL)
     return options.pop("cache.writeback", "on") in _ON
 
 

@@ -12,7 +12,7 @@ from qmpd.block.driver import driver_class
 from qmpd.block.options import COMMON, DETECT_ZEROES, DISCARD, FORCE_SHARE, flatten
 from qmpd.errors import QmpError
 from qmpd.protocol.encoder import encode_text, hash_order
-from qmpd.schema import scalars
+from qmpd.schema import optiontexts, scalars
 from qmpd.schema.visitor import visit
 
 TYPE_CHECKING = False
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 _BOOL, _SIZE, _NUMBER, _TEXT = scalars.BOOL, scalars.SIZE, scalars.UINT64, scalars.STR
 _DISCARD = {"ignore": "ignore", "off": "ignore", "unmap": "unmap", "on": "unmap"}
 _DETECT_ZEROES = ("off", "on", "unmap")
-_COMPLAINTS = {
-    _BOOL: wording.expects_on_off,
-    _SIZE: wording.negative_size,
-    _NUMBER: wording.expects_number,
-}
 
 _COMMON: dict[str, Any] = {
     "node-name": _TEXT,
@@ -191,10 +186,7 @@ def _converted(key: str, value: Any, kind: Any) -> Any:
         return text
     if kind == _TEXT:
         return text
-    found = scalars.KEYVAL[kind](text, None)
-    if found is scalars.WRONG:
-        raise QmpError(_COMPLAINTS[kind](key))
-    return found
+    return optiontexts.READ[kind](key, text)
 
 
 def flat_options(definition: dict[str, Any], children: frozenset[str]) -> dict[str, Any]:

@@ -285,16 +285,6 @@ def invalid_choice(value: str) -> str:
     return f"invalid parameter value: {value}"
 
 
-def expects_on_off(option: str) -> str:
-    """A text that is neither true nor false."""
-    return f"Parameter '{option}' expects 'on' or 'off'"
-
-
-def expects_number(option: str) -> str:
-    """A text that is no number."""
-    return f"Parameter '{option}' expects a number"
-
-
 def unknown_protocol(protocol: str) -> str:
     """A file name has a protocol that does not exist."""
     return f"Unknown protocol '{protocol}'"

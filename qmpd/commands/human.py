@@ -11,7 +11,16 @@ import os
 
 from qmpd.block.driver import warn
 from qmpd.commands import wording
-from qmpd.commands.human_words import BYTES, DEVICE, REST, WORD, Mistake, parse
+from qmpd.commands.human_words import (
+    BYTES,
+    DEVICE,
+    REST,
+    SPACE,
+    WORD,
+    Mistake,
+    parse,
+    split_word,
+)  # fmt: skip
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
@@ -52,13 +61,13 @@ def execute(machine: Machine, line: str) -> str:
 
 
 def _execute(machine: Machine, line: str) -> str:
-    typed, rest = _first_word(line)
+    typed, rest = split_word(line.lstrip(SPACE))
     if not typed:
         return ""
     table = _COMMANDS
-    if typed == "info" and rest.strip():
+    if typed == "info" and rest.strip(SPACE):
         table = _INFO
-        typed, rest = _first_word(rest)
+        typed, rest = split_word(rest.lstrip(SPACE))
     full = f"info {typed}" if table is _INFO else typed
     command = table.get(typed)
     if command is None:
@@ -75,15 +84,6 @@ def _execute(machine: Machine, line: str) -> str:
         os.write(1, mistake.printed.encode())
         said = f"{mistake.text}\n" if mistake.text else ""
         return f"{said}{wording.try_help(full)}\n"
-
-
-def _first_word(text: str) -> tuple[str, str]:
-    """The word at the beginning of a text, and what follows right behind it."""
-    start = len(text) - len(text.lstrip())
-    end = start
-    while end < len(text) and not text[end].isspace():
-        end += 1
-    return text[start:end], text[end:]
 
 
 def _lacking() -> set[str]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 WORD, DEVICE, BYTES, REST = "word", "device", "bytes", "rest"
 """Kinds of parameters, besides switches such as ``-v``; ``?`` behind one makes it optional."""
 
+SPACE = " \t\n\v\f\r"
+"""What words end at."""
+_LONGEST = 1023
+"""Bytes of a word; what it has more is left out without a word."""
 _ESCAPES = {"n": "\n", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 _EXPECTED = {WORD: "string", DEVICE: "block device name"}
 _SUFFIXES = "bBkKmMgGtTpPeE"
@@ -37,7 +41,7 @@ def parse(name: str, text: str, parameters: Parameters) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for index, (key, kind) in enumerate(parameters):
-        text = text.lstrip()
+        text = text.lstrip(SPACE)
         if kind.startswith("-"):
             if not text.startswith("-"):
                 continue
@@ -50,7 +54,7 @@ def parse(name: str, text: str, parameters: Parameters) -> dict[str, Any]:
             found[key], text = text, ""
         elif text or not kind.endswith("?"):
             found[key], text = _take(name, kind.removesuffix("?"), text)
-    if text.strip():
+    if text.strip(SPACE):
         raise Mistake(wording.extraneous(name))
     return found
 
@@ -75,8 +79,8 @@ def take_word(text: str) -> tuple[str | None, str, str]:
         the word, what follows, and what is printed past the monitor.
     """
     if not text.startswith('"'):
-        word, _, rest = text.partition(" ")
-        return word, rest, ""
+        word, rest = split_word(text)
+        return _shortened(word), rest[1:], ""
     taken = []
     position = 1
     while position < len(text) and text[position] != '"':
@@ -90,4 +94,17 @@ def take_word(text: str) -> tuple[str | None, str, str]:
         position += 1
     if position >= len(text):
         return None, "", wording.UNTERMINATED
-    return "".join(taken), text[position + 1 :] or " ", ""
+    return _shortened("".join(taken)), text[position + 1 :] or " ", ""
+
+
+def split_word(text: str) -> tuple[str, str]:
+    """The word that a text begins with, and what follows right behind it."""
+    end = 0
+    while end < len(text) and text[end] not in SPACE:
+        end += 1
+    return text[:end], text[end:]
+
+
+def _shortened(word: str) -> str:
+    kept = word.encode("utf-8", "surrogateescape")[:_LONGEST]
+    return kept.decode("utf-8", "surrogateescape")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qmpd.errors import QmpError
 from qmpd.options import wording
 from qmpd.protocol.encoder import hash_order
-from qmpd.schema.scalars import KEYVAL, UINT64, WRONG
+from qmpd.schema.optiontexts import read_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,16 +54,9 @@ def take(options: dict[str, str]) -> dict[str, int]:
     Raises:
         QmpError: a value is no number.
     """
-    return {name: _number(name, options.pop(name)) for name in hash_order(_NUMBERS & set(options))}
-
-
-def _number(name: str, text: str) -> int:
-    value = KEYVAL[UINT64](text, None)
-    if value is not WRONG:
-        return int(value)
-    if text.isdigit():
-        raise QmpError(wording.value_too_large(text, name))
-    raise QmpError(wording.no_number(name))
+    return {
+        name: read_number(name, options.pop(name)) for name in hash_order(_NUMBERS & set(options))
+    }
 
 
 def check(limits: Mapping[str, int]) -> None:

@@ -112,20 +112,13 @@ def check(name: str, value: str, known: dict[str, int], opts: Opts) -> None:
 
 
 def _check_number(name: str, value: str, kind: int, opts: Opts) -> None:
-    from qmpd.schema import scalars
-    from qmpd.schema.wording import SIZE_EXPECTED, SIZE_HINT
+    from qmpd.errors import QmpError
+    from qmpd.schema.optiontexts import read_number, read_size
 
-    bad = hint = ""
-    if kind == NUMBER:
-        made = scalars.c_integer(value)
-        if made is scalars.WRONG:
-            bad = wording.wrong_value(name, "a number")
-        elif abs(made) > scalars.UINT64_MAX:
-            bad = wording.too_large(name, value)
-    elif scalars.KEYVAL[scalars.SIZE](value, None) is scalars.WRONG:
-        bad, hint = wording.wrong_value(name, SIZE_EXPECTED), SIZE_HINT
-    if bad:
-        raise BadOption(bad, hint, warnings=opts.warnings)
+    try:
+        (read_number if kind == NUMBER else read_size)(name, value)
+    except QmpError as bad:
+        raise BadOption(bad.desc, bad.hint, warnings=opts.warnings) from None
 
 
 def number(text: str) -> int:

@@ -61,11 +61,6 @@ def wrong_choice(name: str, value: str) -> str:
     return f"Parameter '{name}' does not accept value '{value}'"
 
 
-def too_large(name: str, value: str) -> str:
-    """Report a number that needs more than 64 bits."""
-    return f"Value '{value}' is too large for parameter '{name}'"
-
-
 def duplicate_id(name: str, what: str) -> str:
     """Report an id that the system emulator has seen before."""
     return f"Duplicate ID '{name}' for {what}"
@@ -196,13 +191,3 @@ BURST_TOO_LOW = "bps_max/iops_max cannot be lower than bps/iops"
 def both_names(new: str, old: str) -> str:
     """Report an option that is there under its old name, too."""
     return f"'{new}' and its alias '{old}' can't be used at the same time"
-
-
-def no_number(name: str) -> str:
-    """Report a limit that is no number."""
-    return f"Parameter '{name}' expects a number"
-
-
-def value_too_large(value: str, name: str) -> str:
-    """Report a number of more than 64 bits."""
-    return f"Value '{value}' is too large for parameter '{name}'"

@@ -18,6 +18,8 @@ LIST, OBJECT, ALTERNATE = range(10, 13)
 INT64_MIN, INT64_MAX, UINT64_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
 
 WRONG = object()
+OUT_OF_RANGE = object()
+"""What :func:`c_size` says of a size that is spelled well and needs more than 64 bits."""
 
 
 def _any(item: Any, _ref: Any) -> Any:
@@ -74,9 +76,9 @@ def c_integer(text: str) -> Any:
         base, digits = 16, digits[2:]
     else:
         base = 8 if digits[:1] == "0" else 10
-    if not 0 < len(digits) < _TOO_LONG or digits.lower().strip(_DIGITS[:base]):
+    if not digits or digits.lower().strip(_DIGITS[:base]):
         return WRONG
-    return sign * int(digits, base)
+    return sign * int(digits.lstrip("0")[:_TOO_LONG] or "0", base)
 
 
 def _text_int(item: Any, _ref: Any) -> Any:
@@ -107,29 +109,38 @@ def _text_bool(item: Any, _ref: Any) -> Any:
 _SUFFIXES = {"b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 
 
-def _text_size(item: Any, _ref: Any) -> Any:
+def c_size(text: str) -> Any:
     """Read bytes with an optional suffix; a fraction of a byte is refused."""
-    text = item.lstrip(" \t\n\v\f\r").removeprefix("+").lower()
-    base = 16 if text[:2] == "0x" else 10
-    text = text[2:] if base == 16 else text
-    shift = 0
-    if text[-1:] in _SUFFIXES and text[-1:] not in _DIGITS[:base]:
-        shift = _SUFFIXES[text[-1]]
-        text = text[:-1]
-    whole, point, fraction = text.partition(".")
-    fraction = fraction[:_TOO_LONG]
-    if (
-        not 0 < len(whole) < _TOO_LONG
-        or (whole + fraction).strip(_DIGITS[:base])
-        or (point and base == 16)
-    ):
+    text = text.lstrip(" \t\n\v\f\r").lower()
+    digits = text[1:] if text[:1] in {"+", "-"} else text
+    base = 16 if digits[:2] == "0x" else 10
+    digits = digits[2:] if base == 16 else digits
+    whole, rest = _split_digits(digits, base)
+    if not whole:
         return WRONG
-    size = int(whole, base) << shift
-    if fraction.strip("0"):
-        if not shift:
-            return WRONG
-        size += (int(fraction) << shift) // 10 ** len(fraction)
-    return size if size <= UINT64_MAX else WRONG
+    number = int(whole.lstrip("0")[:_TOO_LONG] or "0", base)
+    if number > UINT64_MAX:
+        return WRONG if rest else OUT_OF_RANGE
+    fraction = 0
+    if base == 10 and rest[:1] == ".":
+        part, rest = _split_digits(rest[1:], 10)
+        # In 64 bits behind the point, made of a double: too many nines are nothing at all.
+        fraction = int(float(f"0.{part}") * 2.0**64) & UINT64_MAX
+    shift = _SUFFIXES.get(rest or "b", -1)
+    if text[0] == "-" or shift < 0 or (fraction and not shift):
+        return WRONG
+    size = (number << shift) + ((fraction << shift) + (1 << 63) >> 64)
+    return size if size <= UINT64_MAX else OUT_OF_RANGE
+
+
+def _split_digits(text: str, base: int) -> tuple[str, str]:
+    rest = text.lstrip(_DIGITS[:base])
+    return text[: len(text) - len(rest)], rest
+
+
+def _text_size(item: Any, _ref: Any) -> Any:
+    size = c_size(item)
+    return WRONG if size is OUT_OF_RANGE else size
 
 
 JSON: tuple[Callable[[Any, Any], Any], ...] = (

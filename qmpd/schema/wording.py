@@ -44,3 +44,13 @@ SIZE_HINT = (
     "and exabytes, respectively."
 )
 """What is said below a complaint about a size on a command line."""
+
+
+def too_large(name: str, value: str) -> str:
+    """Report an option's number that needs more than 64 bits."""
+    return f"Value '{value}' is too large for parameter '{name}'"
+
+
+def out_of_range(name: str, value: str) -> str:
+    """Report an option's size that needs more than 64 bits."""
+    return f"Value '{value}' is out of range for parameter '{name}'"

@@ -308,3 +308,46 @@ def test_permission_comes_before_the_words(tmp_path):
         ],
         tmp_path,
     )
+
+
+SIZES = [
+    *["1", "1.5", "1.5b", "1.0005k", "0.0009765624k", "0.3E", "0.7P", "123.456G", "1.k", "16.E"],
+    *["1.9999999999999999E", f"1.{'9' * 20}k", f"0.{'0' * 25}1", f"0.{'0' * 25}1b", "15.5E", "1M1"],
+    *["16E", "16Ex", "18446744073709551616", "18446744073709551616k", "18446744073709551615.0k"],
+    *["-1", "-18446744073709551616", "-1k", "0x1e", "0x", "0xg", "0x1.0", "0x1ffffffffffffffff"],
+    *[".5k", "1.5e3k", "1.e3", "1.inf", "1.-5k", "9" * 2000],
+]
+NUMBERS = ["x", "1k", "18446744073709551616", "-18446744073709551616", "9" * 2000, ""]
+
+
+def test_sizes_and_numbers_of_drives(tmp_path):
+    """Fractions are rounded in 64 bits; what is too large is told from what is no number."""
+    (tmp_path / "empty").touch()
+    add = "drive_add 0 if=none,driver=raw"
+    lines = [
+        *(f"{add},file=empty,size={size}" for size in SIZES),
+        *(f"{add},file=empty,file.aio-max-batch={number}" for number in NUMBERS),
+    ]
+    check([human(line) for line in lines], tmp_path)
+
+
+def test_words_of_a_line(tmp_path):
+    """They end at any blank of C's, and have 1023 bytes at most."""
+    names = [
+        "\tif=none,id=a",
+        " if=none,id=b\t",
+        " if=none,id=c\tx",
+        " if=none,id=d\vx",
+        " if=none,id=e\x0c",
+        ' "if=none,id=f"',
+        ' "if=none,id=g\tx"',
+        " if=none,id=h\n",
+        " if=none,id=i\xa0",
+    ]
+    lines = [
+        *["info\tversion", "info \t version\r", "info\xa0version", "info  block\t-v"],
+        *(f"drive_add 0{name}" for name in names),
+        "drive_add 0 if=none,file=" + "\u00e9" * 600,
+        f'drive_add 0 "if=none,file={"9" * 1500}"',
+    ]
+    check([human(line) for line in lines], tmp_path)
