@@ -189,7 +189,8 @@ class _Builder:
     def _device(self, option: Option) -> None:
         from qmpd.commands.devices import plug
 
-        plug(self._machine, self._device_names(), option.value)
+        strict = option.text.startswith("{")
+        plug(self._machine, self._device_names(), option.value, strict=strict)
 
     def _plug_drives(self) -> None:
         from qmpd.commands.devices import plug

@@ -166,7 +166,8 @@ class Texts(dict["str", "Any"]):
         return {key: self[key] for key in self}
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """How an option would be written that came as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -175,7 +176,7 @@ def _text(value: Any) -> str:
 
 
 def _converted(key: str, value: Any, kind: Any) -> Any:
-    text = _text(value)
+    text = text_of(value)
     if kind is _DISCARD:
         if text not in _DISCARD:
             raise QmpError(wording.INVALID_DISCARD)
@@ -224,7 +225,7 @@ def prepared(definition: Untyped) -> dict[str, Any]:
         found["backing"] = Untyped(found["backing"])
     name = found.pop("node-name", None)
     if name is not None:
-        found["node-name"] = _text(name)
+        found["node-name"] = text_of(name)
     return found
 
 

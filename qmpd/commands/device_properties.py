@@ -1,4 +1,4 @@
-"""Which properties the devices have that can have a drive, and what of them is a number or a switch.
+"""Which properties the devices have that can have a drive, and what their values may be.
 
 Observed on QEMU 7.2 (``device-list-properties``). Loaded when somebody gives a property that
 is not one of the usual ones.
@@ -6,14 +6,18 @@ is not one of the usual ones.
 
 from __future__ import annotations
 
+from qmpd.block.untyped import text_of
 from qmpd.errors import QmpError
 from qmpd.protocol.encoder import hash_order
-from qmpd.schema.scalars import BOOL, INT, KEYVAL, WRONG
-from qmpd.schema.wording import wrong_type, wrong_value
+from qmpd.schema.optiontexts import read_switch
+from qmpd.schema.scalars import INT, JSON, KEYVAL, SIZE, UINT64, WRONG, c_integer
+from qmpd.schema.wording import wrong_choice, wrong_type, wrong_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+UINT32_MAX = (1 << 32) - 1
 
 # Switches, numbers, and all others.
 _VIRTIO_BLK_PCI = (
@@ -155,16 +159,85 @@ _DEVICES = {
     "floppy": _FLOPPY,
 }
 _ALIASES = {"virtio-blk": "virtio-blk-pci"}
-_OF_ALL = frozenset(
-    ("driver", "id", "bus", "path", "realized", "hotplugged", "hotpluggable", "parent_bus", "type")
+_OF_ALL = frozenset(("driver", "id", "bus", "path"))
+_READ_ONLY = frozenset(("hotplugged", "hotpluggable", "parent_bus", "type", "virtio-backend"))
+
+# What the numbers are; all others have 32 bits and no sign.
+_SIGNED = frozenset(("addr", "bootindex", "scsi_version"))
+_WIDE = frozenset(("eui64", "max_io_size", "max_unmap_size", "port_wwn", "wwn"))
+_SHORT = frozenset(
+    [
+        "ms",
+        "msix_qsize",
+        "mssrl",
+        "num-queues",
+        "port_index",
+        "queue-size",
+        "rotation_rate",
+        "sriov_vi_flexible",
+        "sriov_vq_flexible",
+    ]
+)
+_BYTES = frozenset(
+    [
+        "aerl",
+        "mdts",
+        "mset",
+        "msrc",
+        "pi",
+        "pif",
+        "pil",
+        "smart_critical_warning",
+        "sriov_max_vfs",
+        "sriov_max_vi_per_vf",
+        "sriov_max_vq_per_vf",
+        "vsl",
+        "zoned.zasl",
+    ]
 )
 
+# What the others are; those that are not here are texts.
+_BLOCK_SIZES = ("logical_block_size", "physical_block_size")
+_SHORT_SIZES = ("discard_granularity", "min_io_size", "opt_io_size")
+_SIZES = (
+    *(*_BLOCK_SIZES, *_SHORT_SIZES),
+    *("zoned.zone_capacity", "zoned.zone_size", "zoned.zrwafg", "zoned.zrwas"),
+)
+_AUTO = ("auto", "on", "off")
+_ON_ERROR = ("report", "ignore", "enospc", "stop", "auto")
+_CHOICES = {
+    "account-failed": _AUTO,
+    "account-invalid": _AUTO,
+    "backend_defaults": _AUTO,
+    "disable-legacy": _AUTO,
+    "write-cache": _AUTO,
+    "rerror": _ON_ERROR,
+    "werror": _ON_ERROR,
+    "bios-chs-trans": ("none", "lba", "large", "rechs", "auto"),
+    "drive-type": ("144", "288", "120", "none", "auto"),
+}
+_SMALLEST_BLOCK, _LARGEST_BLOCK = 512, 2 << 20
+_SLOTS, _FUNCTIONS = 32, 8
 
-def check(properties: dict[str, Any], *, found: bool) -> None:
+
+class _Owner:
+    """How complaints call a device: by its type, and by the id of what has the property."""
+
+    __slots__ = ("id", "inner", "kind")
+
+    def __init__(self, kind: str, given: Any) -> None:
+        self.kind = kind
+        on_pci = kind.startswith("virtio-blk-pci")
+        self.inner = "virtio-blk-device" if on_pci else kind
+        self.id = "" if on_pci else str(given or "")
+
+
+def check(properties: dict[str, Any], *, strict: bool, found: bool) -> None:
     """Check a device's properties in the order of the wire.
 
     Args:
         properties: texts, or values from JSON.
+        strict: whether a text is nothing but a text.
         found: whether the drive exists; if not, what comes behind it is not looked at.
 
     Raises:
@@ -174,24 +247,94 @@ def check(properties: dict[str, Any], *, found: bool) -> None:
     if kind not in _DEVICES:
         return
     switches, numbers, others = (set(names.split()) for names in _DEVICES[kind])
+    owner = _Owner(kind, properties.get("id"))
     for name in hash_order(properties):
         value = properties[name]
+        if name in _OF_ALL:
+            continue
+        if name in _READ_ONLY:
+            raise QmpError(f"Property '{kind}.{name}' is not writable")
+        if name == "realized" or name in switches:
+            _check_switch(name, value, strict=strict)
+        elif name in numbers:
+            _check_number(owner, name, value, strict=strict)
+        elif name in others:
+            _check_other(owner, name, value, strict=strict)
+        else:
+            raise QmpError(f"Property '{kind}.{name}' not found")
         if name == "drive" and not found:
             return
-        if name in _OF_ALL or name in others:
-            continue
-        if name not in switches and name not in numbers:
-            raise QmpError(f"Property '{kind}.{name}' not found")
-        if not isinstance(value, str):
-            _check_type(name, value, switch=name in switches)
-        else:
-            wanted, expected = (BOOL, "'on' or 'off'") if name in switches else (INT, "integer")
-            if KEYVAL[wanted](value, None) is WRONG:
-                raise QmpError(wrong_value(name, expected))
 
 
-def _check_type(name: str, value: Any, *, switch: bool) -> None:
-    if switch and not isinstance(value, bool):
+def _check_switch(name: str, value: Any, *, strict: bool) -> None:
+    if strict and not isinstance(value, bool):
         raise QmpError(wrong_type(name, "boolean"))
-    if not switch and type(value) is not int:
-        raise QmpError(wrong_value(name, "uint64"))
+    if not strict:
+        read_switch(name, _text(value))
+
+
+def _check_number(owner: _Owner, name: str, value: Any, *, strict: bool) -> None:
+    if name == "addr":
+        _check_address(owner.kind, value)
+        return
+    signed = name in _SIGNED
+    kind = INT if signed else UINT64
+    number = (JSON if strict else KEYVAL)[kind](value if strict else _text(value), None)
+    if number is WRONG and not strict:
+        raise QmpError(wrong_value(name, "integer"))
+    if number is WRONG:
+        integer = wrong_type(name, "integer")
+        raise QmpError(integer if signed else wrong_value(name, "uint64"))
+    if name in _WIDE:
+        return
+    bits = 8 if name in _BYTES else 16 if name in _SHORT else 32
+    low, high = (-1 << bits - 1, 1 << bits - 1) if signed else (0, 1 << bits)
+    if not low <= number < high:
+        raise QmpError(wrong_value(name, f"{'' if signed else 'u'}int{bits}_t"))
+
+
+def _check_address(kind: str, value: Any) -> None:
+    """A slot on the bus, and perhaps a function: ``5``, ``0x1f.7``."""
+    if type(value) is int:
+        return
+    if not isinstance(value, str):
+        raise QmpError("Invalid parameter type for 'addr', expected int or str")
+    parts = [c_integer(f"0x{part.lower().removeprefix('0x')}") for part in value.split(".")]
+    limits = (_SLOTS, _FUNCTIONS)[: len(parts)]
+    fits = len(parts) == len(limits)
+    if not fits or any(
+        part is WRONG or not part < limit for part, limit in zip(parts, limits, strict=True)
+    ):
+        raise QmpError(f"Property '{kind}.addr' doesn't take value '{value}'")
+
+
+def _check_size(owner: _Owner, name: str, value: Any, *, strict: bool) -> None:
+    size = (JSON if strict else KEYVAL)[SIZE](value if strict else _text(value), None)
+    if size is WRONG:
+        raise QmpError(wrong_value(name, "uint64" if strict else "size"))
+    whose = f"Property {owner.id}.{name} doesn't take value"
+    if name in _BLOCK_SIZES and size:
+        shown = size - (1 << 64) if size >> 63 else size
+        if not _SMALLEST_BLOCK <= size <= _LARGEST_BLOCK:
+            limits = f"minimum: {_SMALLEST_BLOCK}, maximum: {_LARGEST_BLOCK}"
+            raise QmpError(f"{whose} {shown} ({limits})")
+        if size & (size - 1):
+            raise QmpError(f"{whose} '{shown}', it's not a power of 2")
+    if name in _SHORT_SIZES and size > UINT32_MAX:
+        whose = f"Property {owner.inner}.{name} doesn't take value"
+        raise QmpError(f"{whose} {size} (maximum: {UINT32_MAX})")
+
+
+def _check_other(owner: _Owner, name: str, value: Any, *, strict: bool) -> None:
+    if name in _SIZES:
+        _check_size(owner, name, value, strict=strict)
+        return
+    if strict and not isinstance(value, str):
+        raise QmpError(wrong_type(name, "string"))
+    text = _text(value)
+    if text not in _CHOICES.get(name, (text,)):
+        raise QmpError(wrong_choice(name, text))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else text_of(value)

@@ -69,27 +69,11 @@ _KINDS = {
 }
 _PCI = ("virtio-blk", "virtio-scsi", "nvme")
 _SWITCHES = ("on", "off")
-_USUAL = frozenset(
-    [
-        "driver",
-        "id",
-        "bus",
-        "addr",
-        "drive",
-        "path",
-        "bootindex",
-        "serial",
-        "share-rw",
-        "write-cache",
-        "iothread",
-        "lun",
-        "scsi-id",
-        "channel",
-        "unit",
-        "device_id",
-    ]
-)
-"""Properties that are not looked at: every command line has them."""
+_TEXTS = frozenset(("driver", "id", "bus", "path", "drive", "serial"))
+_NUMBERS = {"bootindex": "", "lun": "scsi-", "scsi-id": "scsi-", "channel": "scsi-", "unit": "ide-"}
+"""Properties that command lines are full of, and which types of devices have them."""
+_SHORT = 4
+"""Digits of a number that fits everywhere."""
 _NEEDS_DRIVE = ("virtio-blk", "virtio-blk-pci", "scsi-hd", "ide-hd", "usb-storage")
 _BUSES = ("virtio-scsi", "virtio-scsi-pci", "usb-ehci", "ahci")
 
@@ -130,8 +114,25 @@ class Names:
         return f"/machine/peripheral-anon/device[{self._anonymous - 1}]"
 
 
-def plug(machine: Machine, names: Names, properties: dict[str, Any]) -> None:
+def texts(properties: dict[str, Any]) -> dict[str, Any]:
+    """Properties as a command line has them; what has no value of its own is left out."""
+    if all(value.__class__ is str for value in properties.values()):
+        return {**properties}
+    from qmpd.block.untyped import text_of
+
+    return {
+        name: text_of(value)
+        for name, value in properties.items()
+        if isinstance(value, (str, int, float))
+    }
+
+
+def plug(
+    machine: Machine, names: Names, properties: dict[str, Any], *, strict: bool = False
+) -> None:
     """Plug in a device; one without a drive means nothing here.
+
+    ``strict``: the properties came as JSON, and no text is taken for a number or a switch.
 
     Raises:
         QmpError: the drive does not exist or cannot be used like this.
@@ -139,6 +140,8 @@ def plug(machine: Machine, names: Names, properties: dict[str, Any]) -> None:
     machine.slots = names
     if not isinstance(properties.get("id", ""), str):
         properties = {key: value for key, value in properties.items() if key != "id"}
+    if not all(_is_usual(properties["driver"], *item, strict) for item in properties.items()):
+        _check_properties(machine, properties, strict=strict)
     if properties.get("iothread"):
         from qmpd.commands import iothreads
 
@@ -166,15 +169,13 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
     drive = properties.get("drive")
     if "drive" in properties and not isinstance(drive, str):
         raise QmpError(wrong_type("drive", "string"))
-    if drive is None:
+    if not drive:
         return _use_nothing(machine, properties, path)
     if kind not in _KINDS:
         raise QmpError(f"'{kind}' is not a valid device model name")
     found = _KINDS[kind]
     user = machine.graph.drives.get(drive)
     node = machine.graph.nodes.get(drive) if user is None else user.node
-    if properties.keys() - _USUAL or _is_odd(properties.get("share-rw")):
-        _check_properties(machine, properties, found=node is not None or user is not None)
     if node is None and user is None:
         raise QmpError(f"Property '{found.owner}.drive' can't find value '{drive}'")
     if node is None and not found.removable:
@@ -225,15 +226,31 @@ def _refuse_busy(
     check_no_blocker(node, "dataplane")
 
 
-def _is_odd(switch: Any) -> bool:
-    return switch not in (None, *_SWITCHES) and type(switch) is not bool
+def _is_usual(kind: str, name: str, value: Any, strict: bool) -> bool:
+    """Whether nobody needs to look up what a property may be."""
+    if value.__class__ is str:
+        if name in _NUMBERS and not strict:
+            return kind.startswith(_NUMBERS[name]) and value.isdigit() and len(value) < _SHORT
+        if name == "iothread":
+            return kind.startswith("virtio-")
+        if name == "addr":
+            return kind in _PCI and value.strip("0x").isdigit()
+        turned = name == "write-cache" or (name == "share-rw" and not strict)
+        return name in _TEXTS or (turned and value in _SWITCHES)
+    if name in _NUMBERS:
+        fits = value.__class__ is int and 0 <= value < 1 << 8
+        return strict and fits and kind.startswith(_NUMBERS[name])
+    return strict and name == "share-rw" and value.__class__ is bool
 
 
-def _check_properties(machine: Machine, properties: dict[str, Any], *, found: bool) -> None:
+def _check_properties(machine: Machine, properties: dict[str, Any], *, strict: bool) -> None:
     if machine.profile is None:  # other releases have other properties
         from qmpd.commands.device_properties import check
 
-        check(properties, found=found)
+        drive = properties.get("drive")
+        graph = machine.graph
+        found = isinstance(drive, str) and (drive in graph.drives or drive in graph.nodes)
+        check(properties, strict=strict, found=found)
 
 
 def _use_nothing(machine: Machine, properties: dict[str, Any], path: str) -> str:

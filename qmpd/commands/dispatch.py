@@ -87,7 +87,11 @@ class Dispatcher:
             raise CommandNotFound(f"The command {request.command} has not been found")
         if request.oob and not command.oob:
             raise QmpError(f"The command {request.command} does not support OOB")
-        arguments = request.visited = self._visit(request.command, request.arguments)
+        if command.untyped:
+            arguments = request.arguments or {}
+        else:
+            arguments = self._visit(request.command, request.arguments)
+        request.visited = arguments
         return command, arguments
 
     def _execute(

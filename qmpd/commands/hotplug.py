@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from qmpd.commands.devices import Names, Plugged, plug
+from qmpd.commands.devices import Names, Plugged, plug, texts
 from qmpd.errors import DeviceNotFound, QmpError
 from qmpd.jobs import wording
 from qmpd.options.opts import is_identifier
+from qmpd.schema.wording import missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,12 +21,18 @@ _GRACE_NS = 10_000_000
 
 
 def device_add(machine: Machine, arguments: dict[str, Any]) -> None:
-    """Plug in a device.
+    """Plug in a device; whatever its properties are, they are taken for texts.
 
     Raises:
         QmpError: there is no such type or drive, or the id is taken.
     """
     name = arguments.get("id")
+    arguments = texts(arguments)
+    if "driver" not in arguments:
+        raise QmpError(missing("driver"))
+    if not isinstance(name, str):
+        name = None
+        arguments.pop("id", None)
     slots = machine.slots = machine.slots or Names()
     if name is not None:
         if not is_identifier(name):

@@ -22,9 +22,12 @@ class Command:
 
     ``changes_graph``: it has to wait until no job has a slice of work on the worker thread.
     ``whole``: the arguments are passed as one dictionary.
+    ``untyped``: and as they came; the handler itself says what is wrong with them.
     """
 
-    __slots__ = ("changes_graph", "function", "handler", "module", "oob", "programs", "whole")
+    __slots__ = (
+        "changes_graph", "function", "handler", "module", "oob", "programs", "untyped", "whole",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -33,11 +36,13 @@ class Command:
         *,
         changes_graph: bool = False,
         whole: bool = False,
+        untyped: bool = False,
     ) -> None:
         self.module = module
         self.function = function
         self.changes_graph = changes_graph
         self.whole = whole
+        self.untyped = untyped
         self.programs: tuple[str, ...] = ()
         self.oob = False
         self.handler: Callable[..., Any] | None = None
@@ -72,7 +77,7 @@ _TABLE: dict[str, Command] = {
     "quit": Command("control", "quit_machine", changes_graph=True),
     "stop": Command("control", "stop", changes_graph=True),
     "cont": Command("control", "cont"),
-    "device_add": Command("hotplug", "device_add", changes_graph=True, whole=True),
+    "device_add": Command("hotplug", "device_add", changes_graph=True, whole=True, untyped=True),
     "device_del": Command("hotplug", "device_del", changes_graph=True),
     "system_reset": Command("hotplug", "system_reset", changes_graph=True),
     "human-monitor-command": Command("human", "human_monitor_command", changes_graph=True),

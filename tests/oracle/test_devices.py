@@ -1,8 +1,10 @@
 """Guest devices: what each type asks of its node, and what queries tell of it."""
 
+import json
+
 import pytest
 
-from qmpd.testing.oracle import Program, Side, run_to_end
+from qmpd.testing.oracle import Program, Server, Side, run_to_end
 
 BUSES = [
     *("-device", "virtio-scsi-pci,id=bus-s", "-device", "qemu-xhci", "-device", "sdhci-pci"),
@@ -89,3 +91,72 @@ def test_properties_that_there_are_not(text, tmp_path):
     )
     assert ours.last_line == theirs.last_line
     assert ours.status == theirs.status == 1
+
+
+# Properties and values that fit no device, or another one.
+VALUES = {
+    "bootindex": ["1", "x", True, None, 1.5, 1 << 31, 1 << 63, -2],
+    "serial": [1, True, None, []],
+    "share-rw": ["on", "x", 1, None],
+    "rotation_rate": ["1", "x", 65536, -1],
+    "cyls": [1 << 32, "1z"],
+    "wwn": [-1, "x"],
+    "werror": [1, "x", True],
+    "account-invalid": [True, "x", "auto"],
+    "logical_block_size": ["512", 511, True, -1, 0],
+    "physical_block_size": [513, "x"],
+    "discard_granularity": [-1, "1k", "x", 1 << 32],
+    "min_io_size": [1 << 40],
+    **{name: ["x", True] for name in ("type", "parent_bus", "hotplugged", "dpofua", "nope")},
+    "realized": ["x", 1],
+    "iothread": ["x", 1],
+    "addr": ["1", 1],
+    "vendor": [1, "x"],
+    "drive": [1, None, [], "x", ""],
+    "zz": [{}, {"a": 1}],
+}
+CASES = [(name, value) for name, values in VALUES.items() for value in values]
+
+
+def plug_and_unplug(server, name, value):
+    """The answer; a device that was plugged in is gone afterwards."""
+    device = {"driver": "scsi-hd", "drive": "n", "id": "d", name: value}
+    answer = server.request({"execute": "device_add", "arguments": device})
+    if "return" in answer:
+        server.execute("device_del", id="d")
+        server.wait_event("DEVICE_DELETED", device="d")
+    return answer
+
+
+@pytest.mark.oracle
+def test_values_of_properties(tmp_path):
+    """The command makes texts of them all, and leaves out what has no value."""
+    arguments = ["-device", "virtio-scsi", "-blockdev", "null-co,node-name=n"]
+    heard = []
+    for side in Side:
+        with Server(
+            side, tmp_path, tmp_path, program=Program.SYSTEM, arguments=arguments
+        ) as server:
+            heard.append([(case, plug_and_unplug(server, *case)) for case in CASES])
+    assert heard[0] == heard[1]
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    "values",
+    [
+        *[{"bootindex": "1"}, {"bootindex": 1 << 31}, {"share-rw": "on"}, {"share-rw": None}],
+        *[{"serial": 1}, {"lun": "1"}, {"secs": -1}, {"werror": True}, {"werror": "x"}],
+        *[{"type": "x"}, {"logical_block_size": "512"}, {"logical_block_size": 511}],
+        *[{"discard_granularity": -1}, {"addr": "1"}, {"iothread": None}, {"realized": "on"}],
+        *[{"hotplugged": True, "nope": 1}, {"drive": []}],
+    ],
+    ids=str,
+)
+def test_values_in_json(values, tmp_path):
+    """On a command line a text is nothing but a text, and some properties cannot be set."""
+    text = json.dumps({"driver": "scsi-hd", "drive": "n", "id": "d", **values})
+    arguments = ["-device", "virtio-scsi", "-blockdev", "null-co,node-name=n", "-device", text]
+    ends = [run_to_end(side, Program.SYSTEM, arguments, tmp_path) for side in Side]
+    assert ends[0].last_line == ends[1].last_line
+    assert ends[0].status == ends[1].status == 1
