@@ -10,7 +10,7 @@ from sys import stderr
 
 from qmpd.block import permissions as p
 from qmpd.block import wording
-from qmpd.block.driver import driver_class
+from qmpd.block.driver import driver_class, warn
 from qmpd.block.implied import definition_of, nest, probe
 from qmpd.block.node import User
 from qmpd.block.opening import open_node
@@ -20,7 +20,7 @@ from qmpd.errors import QmpError
 from qmpd.options import limits
 from qmpd.options.errors import OptionError
 from qmpd.schema.optiontexts import READ
-from qmpd.schema.scalars import BOOL, UINT64
+from qmpd.schema.scalars import BOOL, UINT64, c_integer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,18 +47,31 @@ block 0 will be restricted.
 """
 _ERROR_ACTIONS = {"ignore", "report", "stop"}
 _ON = ("on", "yes", "true", "y")
-_WITHOUT_MEANING = ("index", "bus", "unit", "stats-account-invalid", "stats-account-failed")
-_NUMBERS = ("index", "unit", "bus")
-_SWITCHES = ("read-only", "copy-on-read", "snapshot")
-_TWO_NAMES = "'read-only' and its alias 'readonly' can't be used at the same time"
+_ACCOUNTS = ("stats-account-invalid", "stats-account-failed")
+_ANY = -1
+_PLACE = (("index", _ANY), ("bus", 0), ("unit", _ANY))
+_NUMBERS = ("index", "bus", "unit")
+_SWITCHES = ("read-only", "snapshot")
 _REFUSED_AIO = "aio"
 """Stays among the options if it cannot be: the file is what refuses it."""
 _LACKING = ("snapshot", "copy-on-read")
 
-_UNITS = {"none": 0, "virtio": 0, "ide": 2, "scsi": 7, "floppy": 0, "pflash": 0, "mtd": 0, "sd": 0}
+_UNITS = {
+    "none": 0,
+    "virtio": 0,
+    "ide": 2,
+    "scsi": 7,
+    "floppy": 0,
+    "pflash": 0,
+    "mtd": 0,
+    "sd": 0,
+    "xen": 0,
+}
 """Interfaces, and how many units a bus of each has; 0: buses are not counted."""
 _DEVICES = {"virtio": ("virtio-blk-pci", ""), "ide": ("ide-hd", "ide-cd")}
 _ON_BOARD = ("ide",)
+_BUSES = 2
+"""How many buses of these the board has."""
 FIRST_ON_BOARD = 18
 """Which of the unattached devices the first disk of a PC board without defaults is."""
 
@@ -67,21 +80,37 @@ class Bays:
     """Which drives there are of each kind: they are numbered, and get devices by themselves."""
 
     def __init__(self) -> None:
-        self._taken: dict[str, int] = {}
+        self._taken: set[tuple[str, int, int]] = set()
         self._on_board = 0
         self.devices: list[dict[str, Any]] = []
         """Devices that come with drives, to be plugged in behind those of the command line."""
         self.groups: dict[str, dict[str, int | str]] = {}
         """Limits of drives as queries show them; who comes last sets those of his group."""
 
-    def take(self, interface: str, medium: str) -> str:
-        """The name of the next drive of an interface."""
-        unit = self._taken.get(interface, 0)
-        self._taken[interface] = unit + 1
+    def take(self, interface: str, options: dict[str, str]) -> tuple[int, int]:
+        """The bus and the unit of the next drive of an interface, or those that it asks for.
+
+        Raises:
+            QmpError: it cannot be there.
+        """
+        index, bus, unit = (_place(options.pop(name, None), missing) for name, missing in _PLACE)
         per_bus = _UNITS[interface]
-        if not per_bus:
-            return f"{interface}{unit}"
-        return f"{interface}{unit // per_bus}-{medium}{unit % per_bus}"
+        if index != _ANY:
+            if bus or unit != _ANY:
+                raise QmpError(wording.INDEX_WITH_UNIT)
+            bus, unit = divmod(index, per_bus) if per_bus else (0, index)
+        elif unit == _ANY:
+            unit = 0
+            while (interface, bus, unit) in self._taken:
+                unit += 1
+                if per_bus and unit >= per_bus:
+                    bus, unit = bus + 1, unit - per_bus
+        if per_bus and unit >= per_bus:
+            raise QmpError(wording.unit_too_big(unit, per_bus - 1))
+        if (interface, bus, unit) in self._taken:
+            raise QmpError(wording.unit_taken(bus, unit, index))
+        self._taken.add((interface, bus, unit))
+        return bus, unit
 
     def on_board(self) -> str:
         """The path of the next device that the board itself makes of a drive."""
@@ -95,32 +124,29 @@ def open_drive(machine: Machine, names: Names, bays: Bays, given: Opts) -> None:
     Raises:
         QmpError: it cannot be done; nothing is left behind.
     """
-    options = dict(given.items)
-    limits.rename(options)
-    if "readonly" in options:
-        if "read-only" in options:
-            raise QmpError(_TWO_NAMES)
-        options["read-only"] = options.pop("readonly")
+    options = limits.renamed(given.items)
     writeback = _take_cache(options)
     _check(options, _NUMBERS, UINT64)
+    _check(options, ("copy-on-read",), BOOL)
     medium = _take_medium(options)
     interface = _take_interface(options)
     _check(options, _SWITCHES, BOOL)
-    number = bays.take(interface, medium)
+    bus, unit = bays.take(interface, options)
     filename = options.pop("file", "")
-    user = User(given.id or number, device=True, drive=True)
+    user = User(given.id or _number(interface, medium, bus, unit), device=True, drive=True)
     user.writeback = writeback
     group = options.pop(limits.GROUP, user.name)
-    members = limits.members(_take_rest(options), group)
-    if "format" in options:
-        if "driver" in options:
-            raise QmpError("Cannot specify both 'driver' and 'format'")
-        options["driver"] = options.pop("format")
+    members = limits.members(_take_limits(options), group)
+    detect_zeroes = _take_rest(options)
     if members:
         user.limits = bays.groups.setdefault(group, {})
         user.limits.clear()
         user.limits.update(members)
-    _open(machine, user, filename, options, read_only=medium == "cd")
+    if medium == "cd":
+        options["read-only"] = "on"
+    _open(machine, user, filename, options, detect_zeroes)
+    if (interface not in (*_DEVICES, "none")) or (interface in _ON_BOARD and not 0 <= bus < _BUSES):
+        raise QmpError(wording.no_such_slot(interface, bus, unit))
     if interface in _DEVICES:
         kind = _DEVICES[interface][medium == "cd"]
         properties = {"driver": kind, "drive": user.name}
@@ -165,18 +191,25 @@ def _take_interface(options: dict[str, str]) -> str:
     interface = options.pop("if", "ide")
     if interface not in _UNITS:
         raise QmpError(f"unsupported bus type '{interface}'")
-    if interface not in (*_DEVICES, "none"):
-        raise QmpError(f"machine type does not support if={interface},bus=0,unit=0")
     return interface
 
 
-def _take_rest(options: dict[str, str]) -> dict[str, int]:
-    """Take what does not concern the node; what qmpd lacks is not passed over in silence.
+def _place(text: str | None, missing: int) -> int:
+    """A number that has been checked, of which 32 bits count."""
+    if text is None:
+        return missing
+    number = int(c_integer(text)) & 0xFFFFFFFF
+    return number - (number >> 31 << 32)
 
-    Returns:
-        the limits.
-    """
-    for name in _WITHOUT_MEANING:
+
+def _number(interface: str, medium: str, bus: int, unit: int) -> str:
+    """What a drive is called that was given no name."""
+    return f"{interface}{bus}-{medium}{unit}" if _UNITS[interface] else f"{interface}{unit}"
+
+
+def _take_limits(options: dict[str, str]) -> dict[str, int]:
+    _check(options, _ACCOUNTS, BOOL)
+    for name in _ACCOUNTS:
         options.pop(name, None)
     taken = limits.take(options)
     aio = options.pop("aio", "threads")
@@ -185,6 +218,23 @@ def _take_rest(options: dict[str, str]) -> dict[str, int]:
     if aio == "native" and options.get("cache.direct") not in _ON:
         options[_REFUSED_AIO] = aio
     limits.check(taken)
+    return taken
+
+
+def _take_rest(options: dict[str, str]) -> str:
+    """Take what does not concern the node; what qmpd lacks is not passed over in silence.
+
+    Returns:
+        whether and how zeroes are to be found.
+    """
+    detect_zeroes = options.pop("detect-zeroes", "off")
+    if detect_zeroes not in {"off", "on", "unmap"}:
+        raise QmpError(wording.invalid_choice(detect_zeroes))
+    limits.take_intervals(options)
+    if "format" in options:
+        if "driver" in options:
+            raise QmpError("Cannot specify both 'driver' and 'format'")
+        options["driver"] = options.pop("format")
     for name, kind in (("werror", "write"), ("rerror", "read")):
         action = options.pop(name, "report")
         if action not in _ERROR_ACTIONS and not (kind == "write" and action == "enospc"):
@@ -192,21 +242,19 @@ def _take_rest(options: dict[str, str]) -> dict[str, int]:
     for name in _LACKING:
         if options.pop(name, "off") in _ON:
             raise QmpError(f"qmpd does not have {name} for drives")
-    return taken
+    return detect_zeroes
 
 
 def _open(
-    machine: Machine, user: User, filename: str, options: dict[str, str], *, read_only: bool
+    machine: Machine, user: User, filename: str, options: dict[str, Any], detect_zeroes: str
 ) -> None:
     graph = machine.graph
-    if read_only:
-        options["read-only"] = "on"
-    detect_zeroes = options.pop("detect-zeroes", "off")
-    if detect_zeroes not in {"off", "on", "unmap"}:
-        raise QmpError(f"invalid parameter value: {detect_zeroes}")
     if not filename and not options.keys() - {"read-only", _REFUSED_AIO}:
         machine.add_drive(user, None, 0, 0)
         return
+    if options.get("backing") == "":
+        warn(graph.about + wording.EMPTY_BACKING)
+        options["backing"] = None
     refused = options.pop(_REFUSED_AIO, None)
     definition = _definition(options, filename)
     if refused is not None and _is_file(definition):
@@ -215,7 +263,7 @@ def _open(
         if options.get("force-share") in _ON and options["read-only"] not in _ON:
             raise QmpError(wording.FORCE_SHARE_WRITABLE)
         definition["driver"] = probe(graph, definition)
-        if definition["driver"] == "raw":
+        if definition["driver"] == "raw" and definition["read-only"] not in _ON:
             stderr.write(_GUESSED.format(_name(definition["file"])))
     driver_class(definition["driver"])
     node = open_node(graph, Untyped(definition))
@@ -240,7 +288,7 @@ def _name(file: dict[str, Any] | str) -> str:
     return str(file.get("filename") or f"{file['driver']}://")
 
 
-def _definition(options: dict[str, str], filename: str) -> dict[str, Any]:
+def _definition(options: dict[str, Any], filename: str) -> dict[str, Any]:
     for name, value in (("read-only", "off"), ("auto-read-only", "on")):
         options.setdefault(name, value)
     definition = _with_file(nest(options), filename)

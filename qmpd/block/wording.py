@@ -383,3 +383,23 @@ def formatting(
         f"compression_type=zlib size={size} backing_file={backing} "
         f"backing_fmt={backing_format} lazy_refcounts=off refcount_bits=16"
     )
+
+
+# --- drives of a command line ---------------------------------------------------------------
+
+INDEX_WITH_UNIT = "index cannot be used with bus and unit"
+
+
+def unit_too_big(unit: int, largest: int) -> str:
+    """A drive asks for a place that no bus has."""
+    return f"unit {unit} too big (max is {largest})"
+
+
+def unit_taken(bus: int, unit: int, index: int) -> str:
+    """A drive asks for a place that another one has; ``index`` -1 is none."""
+    return f"drive with bus={bus}, unit={unit} (index={index}) exists"
+
+
+def no_such_slot(interface: str, bus: int, unit: int) -> str:
+    """The board has no place for a drive."""
+    return f"machine type does not support if={interface},bus={bus},unit={unit}"

@@ -140,9 +140,12 @@ class CommandLine:
 
 def _asks_for_a_list(option: Option) -> bool:
     if option.kind == known.DRIVE:
-        return "format=help" in option.text.split(",")
+        return not _HELP_ON_FORMATS.isdisjoint(option.text.split(","))
     listed = option.kind == known.DEVICE or option.kind in known.IGNORED_WITH_ARGUMENT
     return listed and option.text in {"help", "?"}
+
+
+_HELP_ON_FORMATS = {"format=help", "format=?"}
 
 
 def _yes(_text: str) -> bool:

@@ -217,8 +217,13 @@ def completed(name: str, *, joined: bool) -> str:
     """
     if name in _ALL and (not joined or in_storage_daemon(name)):
         return name
-    found = [full for full in (*COMMON, *_ONLY_STORAGE_DAEMON) if name and full.startswith(name)]
+    found = [full for full in long_options() if name and full.startswith(name)]
     return found[0] if len(found) == 1 else name
+
+
+def long_options() -> list[str]:
+    """The options that the storage daemon has, in the order of its complaints."""
+    return sorted((*COMMON, *_ONLY_STORAGE_DAEMON))
 
 
 def is_system_only(name: str) -> bool:

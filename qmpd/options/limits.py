@@ -15,6 +15,7 @@ PREFIX = "throttling."
 GROUP = f"{PREFIX}group"
 """The option that lets several drives have their limits together."""
 _IOPS_SIZE = f"{PREFIX}iops-size"
+_INTERVALS = "stats-intervals."
 _LARGEST = 10**15
 
 _RATES = {
@@ -29,23 +30,44 @@ _ALIASES = {
     **{f"{member}_max": f"{option}-max" for member, option in _RATES.items()},
     "iops_size": _IOPS_SIZE,
     "group": GROUP,
+    "readonly": "read-only",
 }
 _NUMBERS = frozenset(
     (_IOPS_SIZE, *(f"{option}{end}" for option in _RATES.values() for end in ("", "-max")))
 ) | {f"{option}-max-length" for option in _RATES.values()}
 
 
-def rename(options: dict[str, str]) -> None:
-    """Give old names of options their new ones.
+def renamed(items: list[tuple[str, str]]) -> dict[str, str]:
+    """A drive's options, with new names for those that have old ones.
+
+    Of equal names the last one counts, of equal old names the first (observed on QEMU 7.2).
 
     Raises:
-        QmpError: both are there.
+        QmpError: an option is there under both names.
     """
+    options = dict(items)
     for old, new in _ALIASES.items():
         if old in options:
             if new in options:
                 raise QmpError(wording.both_names(new, old))
-            options[new] = options.pop(old)
+            del options[old]
+            options[new] = next(value for name, value in items if name == old)
+    return options
+
+
+def take_intervals(options: dict[str, str]) -> None:
+    """Take the lengths (s) of intervals for statistics, which mean nothing here.
+
+    Raises:
+        QmpError: one of them makes no sense.
+    """
+    names = {name for name in options if name.startswith(_INTERVALS)}
+    for name in hash_order(names):
+        text = options.pop(name).lstrip()
+        if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 32):
+            raise QmpError(wording.invalid_interval(text))
+    for name in hash_order(names - {f"{_INTERVALS}{number}" for number in range(len(names))}):
+        raise QmpError(wording.not_numbered(name))
 
 
 def take(options: dict[str, str]) -> dict[str, int]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TRUTHS = {"on", "yes", "true", "y", "off", "no", "false", "n"}
+_HELP = ("help", "?")
 _TRUE = {"on", "yes", "true", "y"}
 
 # What a parameter holds, in the tables of parameters below.
@@ -95,7 +96,7 @@ def _take_item(text: str, position: int, implied: str) -> tuple[str, str, int, s
         return implied, value, position, ""
     if name.startswith("no"):
         return name[2:], "off", end + 1, name
-    return name, "on", end + 1, name
+    return name, "on", end + 1, "" if name in _HELP else name
 
 
 def check(name: str, value: str, known: dict[str, int], opts: Opts) -> None:

@@ -112,6 +112,8 @@ def _fault(word: Word, program: str) -> str:
 def _no_such_option(word: str, system: bool) -> str:
     if system:
         return wording.invalid_option(word)
+    if word.startswith("--="):
+        return wording.ambiguous_option(word, known.long_options())
     if word.startswith("--"):
         return wording.unrecognized_option(word)
     return wording.invalid_letter(word[1:2])

@@ -121,6 +121,12 @@ def invalid_option(spelling: str) -> str:
     return f"{spelling}: invalid option"
 
 
+def ambiguous_option(word: str, names: list[str]) -> str:
+    """Report an option of which nothing is there but its argument."""
+    possible = "".join(f" '--{name}'" for name in names)
+    return f"option '{word}' is ambiguous; possibilities:{possible}"
+
+
 def unrecognized_option(spelling: str) -> str:
     """Report an option that the storage daemon does not have."""
     return f"unrecognized option '{spelling}'"
@@ -191,3 +197,13 @@ BURST_TOO_LOW = "bps_max/iops_max cannot be lower than bps/iops"
 def both_names(new: str, old: str) -> str:
     """Report an option that is there under its old name, too."""
     return f"'{new}' and its alias '{old}' can't be used at the same time"
+
+
+def invalid_interval(text: str) -> str:
+    """Report a length of an interval that is no positive number of seconds."""
+    return f"Invalid interval length: {text}"
+
+
+def not_numbered(name: str) -> str:
+    """Report a list whose members are not numbered one after the other."""
+    return f"Invalid option {name}"

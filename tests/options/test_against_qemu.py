@@ -24,6 +24,7 @@ def dashes(words: list[str]) -> list[str]:
 
 # Lines that both programs refuse with the same sentence.
 BOTH = [
+    ["-chardev", "null,id=x,size=16E"],
     ["-blockdev", "bogus,node-name=a"],
     ["-blockdev", ""],
     ["-blockdev", "node-name=a"],
@@ -191,6 +192,8 @@ SYSTEM = [
 ]
 
 STORAGE_DAEMON = [
+    ["--=x"],
+    ["--="],
     ["--blo=bad"],
     ["--b", "null-co,node-name=n", "--b", "bad"],
     ["--ob"],

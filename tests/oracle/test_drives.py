@@ -1,5 +1,6 @@
 """-drive: what a harness of the original builds its machines from."""
 
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -236,3 +237,42 @@ def test_any_options(options):
             for side in (Side.QMPD, Side.REAL)
         )
     assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "drives",
+    [
+        *["if=none,backing=", "if=none,file=r,format=raw,backing=", "if=none,file=r,read-only=on"],
+        *["if=none,media=cdrom,file=r", "if=none,file=r,help", "if=none,help"],
+        *[
+            "if=ide,unit=2",
+            "if=ide,bus=4,file=t",
+            "if=ide,index=0,unit=0",
+            "if=ide,index=-1,file=t",
+        ],
+        *["if=virtio,index=3 if=virtio,index=3", "if=none,unit=1 if=none,unit=1", "if=xen,index=2"],
+        *["if=scsi,index=8", "if=virtio,index=1 if=virtio if=virtio,id=virtio2"],
+        *["stats-account-failed=x,iops=x", "stats-account-failed=x,if=none,driver=x,format=y"],
+        *[f"if=none,file=t,stats-intervals.0={text}" for text in ("1", "0", "x", "", " 1", "0x1")],
+        "if=none,file=t,stats-intervals.1=5",
+        "if=none,file=t,stats-intervals.0=5,stats-intervals.1=x",
+        *["if=none,file=t,bps=5,bps=6,bps_max=5", "if=none,iops=x,iops=5,file=t"],
+        *["if=none,iops=5,iops=x,file=t", "if=none,file=t,detect-zeroes=y,werror=x"],
+        *["if=none,file=t,driver=qcow2,format=qcow2,werror=x", "copy-on-read=x,media=x"],
+        "if=none,file=t,driver=qcow2,format=qcow2,detect-zeroes=x",
+        f"if=none,file=t,cache-clean-interval={1 << 64}",
+        "if=none,file=t,l2-cache-size=1.5",
+    ],
+)
+def test_what_is_said_of_drives(drives, tmp_path):
+    """All of it, also of drives that are opened: then a device fails that has none."""
+    images(tmp_path)
+    words = [word for drive in drives.split(" if=") for word in ("-drive", drive)]
+    words = [f"if={word}" if word.startswith(("none", "virtio")) else word for word in words]
+    ends = [
+        run_to_end(side, Program.SYSTEM, [*words, "-device", "virtio-blk,drive=nope"], tmp_path)
+        for side in Side
+    ]
+    said = [re.sub(r"^(qmpd|qemu-[\w-]*): ", "", end.stderr, flags=re.MULTILINE) for end in ends]
+    assert said[0] == said[1]
+    assert ends[0].status == ends[1].status == 1
