@@ -58,6 +58,8 @@ class Graph:
         """Whether there ever was a node whose requests must not be tried out."""
         self.unsure: set[Driver] = set()
         """Those for which a check may do something although no permission has changed."""
+        self.check_joined: Callable[[Node, Node, Edge | None], None] | None = None
+        """Refuses edges between nodes whose devices run in different threads, once there are any."""
         self.generation = 0
         """Changes whenever something that queries show may have changed."""
         self._generated = 0
@@ -155,6 +157,8 @@ class Graph:
         if isinstance(parent, Node):
             if is_ancestor(child, parent):
                 raise QmpError(wording.would_create_cycle(child.name, name, parent.name))
+            if self.check_joined is not None:
+                self.check_joined(parent, child, None)
             edge.perm, edge.shared = NOT_YET  # the refresh of the parent goes on to the child
             tx.touched[parent] = None
         else:
@@ -213,6 +217,8 @@ class Graph:
             raise QmpError(wording.frozen_link(edge.name, parent.label, old.name))
         if isinstance(parent, Node) and is_ancestor(child, parent):
             raise QmpError(wording.would_create_cycle(child.name, edge.name, parent.name))
+        if self.check_joined is not None and isinstance(parent, Node):
+            self.check_joined(parent, child, edge)
         tx.touched[child] = tx.touched[old] = None
         old_blockers = old.blockers
         _move(edge, child)

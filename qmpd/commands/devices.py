@@ -273,6 +273,9 @@ def _thread(machine: Machine, names: Names, properties: dict[str, Any], node: No
         return ""
     from qmpd.commands import iothreads
 
+    machine.graph.check_joined = lambda parent, child, instead: iothreads.check_joined(
+        machine, parent, child, instead
+    )
     home = iothreads.of_device(names.iothreads, properties)
     if node is not None:
         iothreads.check_neighbours(machine, node, home)

@@ -96,6 +96,19 @@ def ejected(name: str) -> str:
     return f"Block device {name} is ejected"
 
 
+def in_use_by_backend(name: str) -> str:
+    """A node is not to be moved to another thread as long as a device or a job may use it."""
+    return (
+        f"Node {name} is associated with a BlockBackend and could be in use "
+        "(use force=true to override this check)"
+    )
+
+
+def no_iothread(name: str) -> str:
+    """There is no thread of that name."""
+    return f"Cannot find iothread {name}"
+
+
 # --- bitmaps --------------------------------------------------------------------------------
 
 BITMAP_NAME_EMPTY = "Bitmap name cannot be empty"

@@ -35,6 +35,7 @@ OBJECTS: dict[str, Any] = {
     "BlockdevCacheOptions": ((("direct", 1, True, None), ("no-flush", 1, True, None)), None, None),
     "BlockdevReopen": ((("options", 10, False, (11, "BlockdevOptions")),), None, None),
     "BlockdevDel": ((("node-name", 0, False, None),), None, None),
+    "BlockdevSetIothread": ((("node-name", 0, False, None), ("iothread", 12, False, "StrOrNull"), ("force", 1, True, None)), None, None),
     "JobPause": ((("id", 0, False, None),), None, None),
     "JobResume": ((("id", 0, False, None),), None, None),
     "JobCancel": ((("id", 0, False, None),), None, None),
@@ -74,6 +75,7 @@ ALTERNATES: dict[str, dict[str, tuple[int, Any]]] = {
     "BlockdevRef": {"dict": (11, "BlockdevOptions"), "str": (0, None)},
     "BlockdevRefOrNull": {"dict": (11, "BlockdevOptions"), "str": (0, None), "NoneType": (8, None)},
     "Qcow2OverlapChecks": {"dict": (11, "Qcow2OverlapCheckFlags"), "str": (6, ("none", "constant", "cached", "all"))},
+    "StrOrNull": {"str": (0, None), "NoneType": (8, None)},
 }
 COMMANDS: dict[str, tuple[str, dict[str, str], tuple[str, ...], bool]] = {
     "query-status": ("Empty", {}, ("system",), False),
@@ -104,6 +106,7 @@ COMMANDS: dict[str, tuple[str, dict[str, str], tuple[str, ...], bool]] = {
     "blockdev-add": ("BlockdevOptions", {"driver": "driver", "node-name": "node_name", "discard": "discard", "cache": "cache", "read-only": "read_only", "auto-read-only": "auto_read_only", "force-share": "force_share", "detect-zeroes": "detect_zeroes", "image": "image", "config": "config", "align": "align", "max-transfer": "max_transfer", "opt-write-zero": "opt_write_zero", "max-write-zero": "max_write_zero", "opt-discard": "opt_discard", "max-discard": "max_discard", "inject-error": "inject_error", "set-state": "set_state", "take-child-perms": "take_child_perms", "unshare-child-perms": "unshare_child_perms", "file": "file", "bottom": "bottom", "filename": "filename", "pr-manager": "pr_manager", "locking": "locking", "aio": "aio", "aio-max-batch": "aio_max_batch", "drop-cache": "drop_cache", "x-check-cache-dropped": "x_check_cache_dropped", "size": "size", "latency-ns": "latency_ns", "read-zeroes": "read_zeroes", "backing": "backing", "lazy-refcounts": "lazy_refcounts", "pass-discard-request": "pass_discard_request", "pass-discard-snapshot": "pass_discard_snapshot", "pass-discard-other": "pass_discard_other", "overlap-check": "overlap_check", "cache-size": "cache_size", "l2-cache-size": "l2_cache_size", "l2-cache-entry-size": "l2_cache_entry_size", "refcount-cache-size": "refcount_cache_size", "cache-clean-interval": "cache_clean_interval", "encrypt": "encrypt", "data-file": "data_file", "offset": "offset", "throttle-group": "throttle_group"}, ("system", "storage-daemon"), False),
     "blockdev-reopen": ("BlockdevReopen", {"options": "options"}, ("system", "storage-daemon"), False),
     "blockdev-del": ("BlockdevDel", {"node-name": "node_name"}, ("system", "storage-daemon"), False),
+    "x-blockdev-set-iothread": ("BlockdevSetIothread", {"node-name": "node_name", "iothread": "iothread", "force": "force"}, ("system", "storage-daemon"), False),
     "job-pause": ("JobPause", {"id": "id"}, ("system", "storage-daemon"), False),
     "job-resume": ("JobResume", {"id": "id"}, ("system", "storage-daemon"), False),
     "job-cancel": ("JobCancel", {"id": "id"}, ("system", "storage-daemon"), False),

@@ -362,24 +362,6 @@ def test_nothing_is_throttled(server):
     server.wait_job("j", "ready")
 
 
-@pytest.mark.only_qmpd("the original refuses it: neither device can leave its iothread")
-def test_iothreads_do_not_matter(start_server):
-    for name in ("c0", "c1"):
-        image(start_server.dir, name)
-    server = start_server(program=Program.SYSTEM)
-    nodes = []
-    for number in (0, 1):
-        file = {"driver": "file", "filename": f"c{number}"}
-        nodes.append({"driver": "qcow2", "node-name": f"f{number}", "file": file, "backing": None})
-        server.execute("blockdev-add", **nodes[-1])
-        server.execute("object-add", **{"qom-type": "iothread", "id": f"i{number}"})
-        bus = {"id": f"b{number}", "iothread": f"i{number}"}
-        server.execute("device_add", driver="virtio-scsi-pci", **bus)
-        disk = {"drive": f"f{number}", "bus": f"b{number}.0", "share-rw": True}
-        server.execute("device_add", driver="scsi-hd", **disk)
-    server.execute("blockdev-reopen", options=[nodes[0] | {"backing": "f1"}])
-
-
 @pytest.mark.only_qmpd("the original never answers again")
 def test_bottom_that_is_not_below(server):
     image(server.dir, "c0")

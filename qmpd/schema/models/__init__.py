@@ -37,6 +37,7 @@ DEFINITIONS: tuple[Command | Event, ...] = (
     blockdev.BLOCKDEV_DEL,
     query.BLOCK_IMAGE_CORRUPTED,
     *jobs.BLOCK_JOB_EVENTS,
+    blockdev.X_BLOCKDEV_SET_IOTHREAD,
     *jobs.JOBS,
     snapshots.TRANSACTION,
     *control.CONTROL,

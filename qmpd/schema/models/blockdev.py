@@ -1,11 +1,11 @@
 """Defining, changing and removing nodes."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from qmpd.schema.models import drivers
 from qmpd.schema.models.common import BlockdevDetectZeroesOptions
 from qmpd.schema.models.debug import BlockdevOptionsBlkdebug
-from qmpd.schema.models.kinds import Choice, Command, FlatUnion, Opt, Struct
+from qmpd.schema.models.kinds import Alternate, Choice, Command, FlatUnion, Opt, Struct
 
 
 class BlockdevDriver(Choice):
@@ -88,6 +88,23 @@ class BlockdevDel(Struct):
     """Name of the node."""
 
 
+StrOrNull = Annotated[str | None, Alternate("StrOrNull")]
+
+
+class BlockdevSetIothread(Struct):
+    """The thread that a node's requests are to run in."""
+
+    node_name: str
+    """The node."""
+    iothread: StrOrNull
+    """The object's name; ``null`` for the main thread."""
+    force: Opt[bool] = None
+    """Whether it may be in use."""
+
+
 BLOCKDEV_ADD = Command("blockdev-add", BlockdevOptions)
 BLOCKDEV_REOPEN = Command("blockdev-reopen", BlockdevReopen)
 BLOCKDEV_DEL = Command("blockdev-del", BlockdevDel)
+X_BLOCKDEV_SET_IOTHREAD = Command(
+    "x-blockdev-set-iothread", BlockdevSetIothread, features=("unstable",)
+)
