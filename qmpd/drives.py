@@ -6,14 +6,14 @@ described in part, and what is left out is guessed from the file.
 
 from __future__ import annotations
 
-from sys import stderr
-
 from qmpd.block import permissions as p
 from qmpd.block import wording
+from qmpd.block.byname import warn_of_guess
 from qmpd.block.driver import driver_class, warn
 from qmpd.block.implied import definition_of, nest, probe
 from qmpd.block.node import User
 from qmpd.block.opening import open_node
+from qmpd.block.options import READ_ONLY, Flags
 from qmpd.block.transaction import Transaction
 from qmpd.block.untyped import Untyped
 from qmpd.errors import QmpError
@@ -39,12 +39,6 @@ _CACHE = {
     "writethrough": (False, False, False),
 }
 """Modes: whether write-back, direct, and without flushes."""
-_GUESSED = """\
-WARNING: Image format was not specified for '{}' and probing guessed raw.
-         Automatically detecting the format is dangerous for raw images, write operations on \
-block 0 will be restricted.
-         Specify the 'raw' format explicitly to remove the restrictions.
-"""
 _ERROR_ACTIONS = {"ignore", "report", "stop"}
 _ON = ("on", "yes", "true", "y")
 _ACCOUNTS = ("stats-account-invalid", "stats-account-failed")
@@ -251,6 +245,8 @@ def _open(
     graph = machine.graph
     if not filename and not options.keys() - {"read-only", _REFUSED_AIO}:
         machine.add_drive(user, None, 0, 0)
+        last = machine.devices[user.name].last = Flags({READ_ONLY: options.get("read-only") in _ON})
+        last.detect_zeroes = detect_zeroes
         return
     if options.get("backing") == "":
         warn(graph.about + wording.EMPTY_BACKING)
@@ -264,7 +260,7 @@ def _open(
             raise QmpError(wording.FORCE_SHARE_WRITABLE)
         definition["driver"] = probe(graph, definition)
         if definition["driver"] == "raw" and definition["read-only"] not in _ON:
-            stderr.write(_GUESSED.format(_name(definition["file"])))
+            warn_of_guess(definition["file"])
     driver_class(definition["driver"])
     node = open_node(graph, Untyped(definition))
     node.flags.detect_zeroes = detect_zeroes  # unlike a definition's it stands by itself
@@ -280,12 +276,6 @@ def _is_file(definition: dict[str, Any]) -> bool:
     """Whether a file is what would be opened first."""
     file = definition.get("file", definition)
     return isinstance(file, dict) and file.get("driver") == "file" and "filename" in file
-
-
-def _name(file: dict[str, Any] | str) -> str:
-    if isinstance(file, str):
-        return file
-    return str(file.get("filename") or f"{file['driver']}://")
 
 
 def _definition(options: dict[str, Any], filename: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import os
 
 from qmpd.block import wording
 from qmpd.block.graph import Graph
+from qmpd.block.permissions import ALL
 from qmpd.block.transaction import Transaction
 from qmpd.commands.dispatch import Dispatcher
 from qmpd.errors import QmpError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from qmpd.block.node import Node, User
+    from qmpd.block.options import Flags
     from qmpd.commands.devices import Names
     from qmpd.commands.dispatch import Encoded
     from qmpd.commands.queries import FlatReport
@@ -51,7 +53,18 @@ class Device:
     ``tray`` tells whether the medium lies in one, ``io_status`` whether errors can stop it.
     """
 
-    __slots__ = ("io_status", "iothread", "path", "removable", "tray", "user")
+    __slots__ = (
+        "adapts",
+        "asks",
+        "io_status",
+        "iothread",
+        "last",
+        "path",
+        "removable",
+        "tray",
+        "tray_open",
+        "user",
+    )
 
     def __init__(self, user: User, path: str, *, removable: bool) -> None:
         self.user = user
@@ -59,6 +72,13 @@ class Device:
         self.removable = self.tray = removable
         self.io_status = True
         self.iothread = ""
+        self.tray_open = False
+        self.adapts = False
+        """Whether it writes to the medium that is in it just now, if that can be written."""
+        self.asks = (0, ALL)
+        """What it wants to do with the next medium, and shares."""
+        self.last: Flags | None = None
+        """What the medium before was like; None: nobody knows, so the next is read-only."""
 
     @property
     def drive(self) -> str:
@@ -180,10 +200,11 @@ class Machine:
         device = self.devices[user.name] = Device(user, user.name, removable=removable)
         return device
 
-    def plug_empty(self, user: User) -> Device:
-        """Enter a device that has no medium."""
+    def plug_empty(self, user: User, perm: int, shared: int) -> Device:
+        """Enter a device that has no medium, and asks for so much of the first one."""
         self.graph.users[user] = None
         device = self.devices[user.name] = Device(user, user.name, removable=True)
+        device.asks = perm, shared
         return device
 
     def plug_drive(
@@ -200,7 +221,7 @@ class Machine:
         for edge in device.user.children.values():
             with Transaction() as tx:
                 self.graph.change_user(tx, edge, perm, shared)
-        device.path, device.removable = path, removable
+        device.path, device.removable, device.asks = path, removable, (perm, shared)
         return device
 
     def unplug(self, name: str) -> None:

@@ -62,7 +62,8 @@ class Graph:
         """Refuses edges between nodes whose devices run in different threads, once there are any."""
         self.generation = 0
         """Changes whenever something that queries show may have changed."""
-        self._generated = 0
+        self.generated = 0
+        """How many names were generated so far."""
 
     # --- names -------------------------------------------------------------------------
 
@@ -72,8 +73,8 @@ class Graph:
 
     def generate_name(self) -> str:
         """``#block``, a counter, and two digits that nobody should rely on."""
-        name = f"#block{self._generated}{next(self._digits):02d}"
-        self._generated += 1
+        name = f"#block{self.generated}{next(self._digits):02d}"
+        self.generated += 1
         return name
 
     def check_name(self, name: str) -> None:

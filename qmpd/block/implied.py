@@ -123,11 +123,13 @@ def probe(graph: Graph, definition: dict[str, Any]) -> str:
     try:
         fd = graph.storage.open(path, os.O_RDONLY)
     except OSError as error:
+        graph.generate_name()  # the original has called the file's node something by now
         reason = os.strerror(error.errno or 0)
         raise QmpError(wording.could_not_open(path, reason)) from error
     try:
         return "qcow2" if os.pread(fd, len(MAGIC), 0) == MAGIC else "raw"
     except IsADirectoryError as error:
+        graph.generate_name()
         raise QmpError(wording.not_regular("file", path)) from error
     except OSError as error:
         raise QmpError(wording.could_not_open(path, strerror(error))) from error
@@ -138,7 +140,9 @@ def probe(graph: Graph, definition: dict[str, Any]) -> str:
 def _probe_node(graph: Graph, definition: dict[str, Any]) -> str:
     from qmpd.block.opening import open_node
 
+    generated = graph.generated
     node = open_node(graph, Untyped({"driver": "file", **definition, "read-only": True}))
+    graph.generated = generated  # the original keeps this node: it gets the same name once more
     try:
         return "qcow2" if node.driver.pread(0, len(MAGIC)) == MAGIC else "raw"
     finally:

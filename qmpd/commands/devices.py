@@ -26,7 +26,16 @@ class Kind:
     that does, below the device's own (with ``{id}`` for the device's id or nothing).
     """
 
-    __slots__ = ("io_status", "owner", "removable", "shared", "suffix", "tray", "writes")
+    __slots__ = (
+        "adapts",
+        "io_status",
+        "owner",
+        "removable",
+        "shared",
+        "suffix",
+        "tray",
+        "writes",
+    )
 
     def __init__(
         self,
@@ -38,6 +47,7 @@ class Kind:
         removable: bool = False,
         tray: bool = False,
         io_status: bool = True,
+        adapts: bool = False,
     ) -> None:
         self.owner = owner
         self.suffix = suffix
@@ -46,6 +56,7 @@ class Kind:
         self.removable = removable
         self.tray = tray
         self.io_status = io_status
+        self.adapts = adapts
 
 
 _VIRTIO_BLK = Kind("virtio-blk-device", suffix="/virtio-backend")
@@ -62,7 +73,7 @@ _KINDS = {
     "nvme": Kind("nvme", shared=0, io_status=False),
     "nvme-ns": Kind("nvme-ns", shared=0, io_status=False),
     "usb-storage": Kind("usb-storage", suffix="/{id}.0/legacy[0]"),
-    "floppy": Kind("floppy", shared=0, removable=True, io_status=False),
+    "floppy": Kind("floppy", shared=0, removable=True, io_status=False, adapts=True),
     "sd-card": Kind(
         "sd-card", shared=p.RESIZE | p.WRITE, writes=MISTAKE, removable=True, io_status=False
     ),
@@ -105,6 +116,12 @@ class Names:
         self.iothreads: dict[str, str] = {}
         """Which thread each SCSI controller runs in; empty for the main one."""
         self.plugged: dict[str, Plugged] = {}
+
+    def is_anonymous(self, path: str) -> bool:
+        """Whether there is a device of that path that has no id."""
+        stem, bracket, number = path.partition("[")
+        taken = (f"{index}]" for index in range(self._anonymous))
+        return stem == "/machine/peripheral-anon/device" and bracket == "[" and number in taken
 
     def path(self, device_id: str | None) -> str:
         """The path of the next device."""
@@ -170,7 +187,7 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
     if "drive" in properties and not isinstance(drive, str):
         raise QmpError(wrong_type("drive", "string"))
     if not drive:
-        return _use_nothing(machine, properties, path)
+        return _use_nothing(machine, names, properties, path)
     if kind not in _KINDS:
         raise QmpError(f"'{kind}' is not a valid device model name")
     found = _KINDS[kind]
@@ -193,6 +210,7 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
         user = User(name, device=True)
         device = machine.plug(user, node, perm, shared, removable=found.removable)
     device.tray, device.io_status, device.iothread = found.tray, found.io_status, home
+    device.adapts = found.adapts
     if properties.get("write-cache") in _SWITCHES:
         device.user.writeback = properties["write-cache"] == "on"
     return device.user.name
@@ -253,17 +271,18 @@ def _check_properties(machine: Machine, properties: dict[str, Any], *, strict: b
         check(properties, strict=strict, found=found)
 
 
-def _use_nothing(machine: Machine, properties: dict[str, Any], path: str) -> str:
+def _use_nothing(machine: Machine, names: Names, properties: dict[str, Any], path: str) -> str:
     """Enter a device without a drive, if it is one that can have a medium."""
     kind = properties["driver"]
     if kind in _NEEDS_DRIVE:
         raise QmpError("drive property not set")
     found = _KINDS.get(kind)
-    if found is None or not found.removable:
-        return ""
+    if found is None or not found.removable or found.writes == MISTAKE:
+        return ""  # an SD card reader without a drive has no backend either
     name = properties.get("id") or path
-    device = machine.plug_empty(User(name, device=True))
-    device.tray, device.io_status = found.tray, found.io_status
+    device = machine.plug_empty(User(name, device=True), *_permissions(found, None, properties))
+    device.tray, device.io_status, device.adapts = found.tray, found.io_status, found.adapts
+    device.iothread = _thread(machine, names, properties, None)
     return name
 
 

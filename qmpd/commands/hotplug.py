@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qmpd.commands.backends import check_path
 from qmpd.commands.devices import Names, Plugged, plug, texts
 from qmpd.errors import DeviceNotFound, QmpError
 from qmpd.jobs import wording
@@ -52,6 +53,7 @@ def device_del(machine: Machine, id: str) -> None:  # noqa: A002 - the argument'
     slots = machine.slots or Names()
     device = slots.plugged.get(id.removeprefix(_PATH))
     if device is None:
+        check_path(id)
         raise DeviceNotFound(wording.device_not_found(id))
     if device.leaving:
         raise QmpError(f"Device {device.id} is already in the process of unplug")
@@ -64,6 +66,8 @@ def device_del(machine: Machine, id: str) -> None:  # noqa: A002 - the argument'
 def system_reset(machine: Machine) -> None:
     """Reset the guest, which lets go of devices that it was asked for."""
     machine.emit("RESET", {"guest": False, "reason": "host-qmp-system-reset"})
+    for backend in machine.devices.values():
+        backend.tray_open = False  # nobody is told
     slots = machine.slots
     if slots is not None:
         for device in [device for device in slots.plugged.values() if device.leaving]:

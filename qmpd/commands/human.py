@@ -14,6 +14,7 @@ from qmpd.commands import wording
 from qmpd.commands.human_words import (
     BYTES,
     DEVICE,
+    FILE,
     REST,
     SPACE,
     WORD,
@@ -79,7 +80,8 @@ def _execute(machine: Machine, line: str) -> str:
         arguments = parse(command.name, rest, command.parameters)
         return command.act(machine, **arguments) or ""
     except QmpError as error:
-        return f"Error: {error.desc}\n"
+        hint = f"{error.hint}\n" if error.hint else ""
+        return f"Error: {error.desc}\n{hint}"
     except Mistake as mistake:
         os.write(1, mistake.printed.encode())
         said = f"{mistake.text}\n" if mistake.text else ""
@@ -190,6 +192,16 @@ def _job(verb: str, *parameters: tuple[str, str]) -> Command:
     return Command(f"block_job_{verb}", parameters, act)
 
 
+def _media(function: str) -> Callable[..., str | None]:
+    def act(machine: Machine, **arguments: Any) -> str | None:
+        from qmpd.commands import human_media
+
+        text: str | None = getattr(human_media, function)(machine, **arguments)
+        return text
+
+    return act
+
+
 _TARGET = ("device", DEVICE)
 _ALL = (
     Command("cont|c", (), _cont),
@@ -205,6 +217,18 @@ _ALL = (
         _block("drive_add"),
     ),
     Command("drive_del", (_TARGET,), _block("drive_del")),
+    Command("eject", (("force", "-f"), _TARGET), _media("eject")),
+    Command(
+        "change",
+        (
+            _TARGET,
+            ("force", "-f"),
+            ("target", FILE),
+            ("argument", f"{WORD}?"),
+            ("mode", f"{WORD}?"),
+        ),
+        _media("change"),
+    ),
     Command(
         "qemu-io",
         (("by_device", "-d"), _TARGET, ("command", WORD)),

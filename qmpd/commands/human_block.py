@@ -174,15 +174,14 @@ def drive_del(machine: Machine, device: str) -> str:
 def _empty(machine: Machine, device: Device) -> None:
     """Leave a device without a medium, and without its drive's name."""
     user = device.user
-    node = user.node
     old = user.name
     machine.graph.drives.pop(old, None)
     user.drive, user.name = False, device.path
     device.io_status = False
-    if node is not None:
-        machine.jobs.drain([node])
-        machine.graph.detach_loosely(*user.children.values())
-        machine.graph.collect([node])
+    if user.node is not None:
+        from qmpd.commands.media import take_out
+
+        take_out(machine, device, user.node)
     machine.devices = {
         (device.path if name == old else name): other for name, other in machine.devices.items()
     }

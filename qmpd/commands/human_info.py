@@ -21,6 +21,11 @@ _STATISTICS = (
     "wr_merged",
     "idle_time_ns",
 )
+_RATES = ("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr")
+_LIMITS = (
+    *("bps", "bps_rd", "bps_wr", "bps_max", "bps_rd_max", "bps_wr_max"),
+    *("iops", "iops_rd", "iops_wr", "iops_max", "iops_rd_max", "iops_wr_max", "iops_size"),
+)
 
 
 def block(
@@ -99,6 +104,10 @@ def _medium(inserted: dict[str, Any]) -> list[str]:
         lines.append(f"    Backing file:     {inserted['backing_file']} (chain depth: {depth})")
     if inserted["detect_zeroes"] != "off":
         lines.append(f"    Detect zeroes:    {inserted['detect_zeroes']}")
+    if any(inserted[rate] for rate in _RATES):
+        limits = [f"{name}={inserted.get(name, 0)}" for name in _LIMITS]
+        limits.append(f"group={inserted['group']}")
+        lines.append(f"    I/O throttling:   {' '.join(limits)}")
     return lines
 
 

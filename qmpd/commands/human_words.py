@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     Parameters = tuple[tuple[str, str], ...]
 
-WORD, DEVICE, BYTES, REST = "word", "device", "bytes", "rest"
+WORD, DEVICE, FILE, BYTES, REST = "word", "device", "file", "bytes", "rest"
 """Kinds of parameters, besides switches such as ``-v``; ``?`` behind one makes it optional."""
 
 SPACE = " \t\n\v\f\r"
@@ -19,7 +19,7 @@ SPACE = " \t\n\v\f\r"
 _LONGEST = 1023
 """Bytes of a word; what it has more is left out without a word."""
 _ESCAPES = {"n": "\n", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
-_EXPECTED = {WORD: "string", DEVICE: "block device name"}
+_EXPECTED = {WORD: "string", DEVICE: "block device name", FILE: "filename"}
 _SUFFIXES = "bBkKmMgGtTpPeE"
 
 

@@ -133,7 +133,7 @@ def _device_info(device: Device, names: Names) -> dict[str, Any]:
         if device.io_status:
             info["io-status"] = "ok"
         if device.tray:
-            info["tray_open"] = False
+            info["tray_open"] = device.tray_open
     return info
 
 

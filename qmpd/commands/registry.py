@@ -86,6 +86,17 @@ _TABLE: dict[str, Command] = {
     "blockdev-add": Command("blockdev", "blockdev_add", changes_graph=True, whole=True),
     "blockdev-del": Command("blockdev", "blockdev_del", changes_graph=True),
     "blockdev-reopen": Command("blockdev", "blockdev_reopen", changes_graph=True),
+    **{
+        name: Command("media", name.replace("-", "_"), changes_graph=True)
+        for name in (
+            "eject",
+            "blockdev-open-tray",
+            "blockdev-close-tray",
+            "blockdev-remove-medium",
+            "blockdev-insert-medium",
+            "blockdev-change-medium",
+        )
+    },
     "blockdev-snapshot": Command("snapshots", "blockdev_snapshot", changes_graph=True),
     "blockdev-snapshot-sync": Command(
         "snapshots", "blockdev_snapshot_sync", changes_graph=True, whole=True

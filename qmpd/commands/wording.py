@@ -32,12 +32,45 @@ def could_not_change_backing(backing_file: str, reason: str) -> str:
     return f"Could not change backing file to '{backing_file}': {reason}"
 
 
+# --- media ----------------------------------------------------------------------------------
+
+DEVICE_OR_ID = "Need exactly one of 'device' and 'id'"
+NO_BACKEND = "Device does not have a block device backend"
+NOT_REMOVABLE = "Device is not removable"
+TRAY_CLOSED = "Tray of the device is not open"
+HAS_MEDIUM = "There already is a medium in the device"
+
+
+def not_hotpluggable(path: str) -> str:
+    """The path is that of something else than a device."""
+    return f"{path} is not a hotpluggable device"
+
+
+def not_removable(name: str) -> str:
+    """The device holds its medium fast."""
+    return f"Device '{name}' is not removable"
+
+
+def tray_closed(name: str) -> str:
+    """The medium is out of reach."""
+    return f"Tray of device '{name}' is not open"
+
+
+def already_in_use(name: str) -> str:
+    """The medium is in a device, or a job's."""
+    return f"Node '{name}' is already in use"
+
+
 # --- the human monitor ----------------------------------------------------------------------
 
 UNTERMINATED = "unterminated string\n"
 INVALID_SIZE = "invalid size"
 NO_ACTIVE_JOBS = "No active jobs\n"
 DRIVE_ADDED = "OK\n"
+NO_MODE_FOR_VNC = "Parameter 'read-only-mode' is invalid for VNC"
+VNC_AND_WHAT = "Expected 'password' after 'vnc'"
+CANNOT_PROMPT = "terminal does not support password prompting"
+VNC_REFUSES = "Could not set password"
 NEEDS_NODE_NAME = "'node-name' needs to be specified"
 
 

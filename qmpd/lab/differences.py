@@ -90,6 +90,7 @@ ROWS: tuple[Row, ...] = (
         for verb in ("enable", "disable", "merge")
     ),
     Row(ARGUMENT, "block-dirty-bitmap-add disabled", since="4.0", shows=_UNEXPECTED),
+    Row(ARGUMENT, "blockdev-change-medium force", since="7.1", shows=_UNEXPECTED),
     Row(ARGUMENT, "query-named-block-nodes flat", since="5.0", shows=_UNEXPECTED),
     Row(ARGUMENT, "block-commit on-error", since="5.0", shows=_UNEXPECTED),
     Row(ARGUMENT, "block-stream bottom", since="6.0", shows=_UNEXPECTED),

@@ -10,6 +10,12 @@ if TYPE_CHECKING:
 
 OBJECTS: dict[str, Any] = {
     "Empty": ((), None, None),
+    "Eject": ((("device", 0, True, None), ("id", 0, True, None), ("force", 1, True, None)), None, None),
+    "BlockdevOpenTray": ((("device", 0, True, None), ("id", 0, True, None), ("force", 1, True, None)), None, None),
+    "BlockdevCloseTray": ((("device", 0, True, None), ("id", 0, True, None)), None, None),
+    "BlockdevRemoveMedium": ((("id", 0, False, None),), None, None),
+    "BlockdevInsertMedium": ((("id", 0, False, None), ("node-name", 0, False, None)), None, None),
+    "BlockdevChangeMedium": ((("device", 0, True, None), ("id", 0, True, None), ("filename", 0, False, None), ("format", 0, True, None), ("force", 1, True, None), ("read-only-mode", 6, True, ("retain", "read-only", "read-write"))), None, None),
     "QueryBlockstats": ((("query-nodes", 1, True, None),), None, None),
     "BlockdevSnapshotSync": ((("device", 0, True, None), ("node-name", 0, True, None), ("snapshot-file", 0, False, None), ("snapshot-node-name", 0, True, None), ("format", 0, True, None), ("mode", 6, True, ("existing", "absolute-paths"))), None, None),
     "BlockdevSnapshot": ((("node", 0, False, None), ("overlay", 0, False, None)), None, None),
@@ -79,6 +85,12 @@ ALTERNATES: dict[str, dict[str, tuple[int, Any]]] = {
 }
 COMMANDS: dict[str, tuple[str, dict[str, str], tuple[str, ...], bool]] = {
     "query-status": ("Empty", {}, ("system",), False),
+    "eject": ("Eject", {"device": "device", "id": "id", "force": "force"}, ("system",), False),
+    "blockdev-open-tray": ("BlockdevOpenTray", {"device": "device", "id": "id", "force": "force"}, ("system",), False),
+    "blockdev-close-tray": ("BlockdevCloseTray", {"device": "device", "id": "id"}, ("system",), False),
+    "blockdev-remove-medium": ("BlockdevRemoveMedium", {"id": "id"}, ("system",), False),
+    "blockdev-insert-medium": ("BlockdevInsertMedium", {"id": "id", "node-name": "node_name"}, ("system",), False),
+    "blockdev-change-medium": ("BlockdevChangeMedium", {"device": "device", "id": "id", "filename": "filename", "format": "format", "force": "force", "read-only-mode": "read_only_mode"}, ("system",), False),
     "query-block": ("Empty", {}, ("system", "storage-daemon"), False),
     "query-blockstats": ("QueryBlockstats", {"query-nodes": "query_nodes"}, ("system", "storage-daemon"), False),
     "query-block-jobs": ("Empty", {}, ("system", "storage-daemon"), False),
@@ -152,6 +164,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "RESET": ("system",),
     "STOP": ("system",),
     "RESUME": ("system",),
+    "DEVICE_TRAY_MOVED": ("system",),
     "BLOCK_IMAGE_CORRUPTED": ("system", "storage-daemon"),
     "BLOCK_JOB_COMPLETED": ("system", "storage-daemon"),
     "BLOCK_JOB_CANCELLED": ("system", "storage-daemon"),

@@ -10,6 +10,7 @@ from qmpd.schema.models import (
     control,
     jobs,
     lab,
+    media,
     objects,
     query,
     snapshots,
@@ -20,6 +21,7 @@ from qmpd.schema.models.reference import BlockdevRef, BlockdevRefOrNull
 
 DEFINITIONS: tuple[Command | Event, ...] = (
     *control.RUN_STATE,
+    *media.MEDIA,
     query.QUERY_BLOCK,
     stats.QUERY_BLOCKSTATS,
     jobs.QUERY_BLOCK_JOBS,

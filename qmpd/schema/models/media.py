@@ -1,0 +1,107 @@
+"""Media in drives, their trays, and how they are changed."""
+
+from typing import Annotated
+
+from qmpd.schema.models.kinds import (
+    DEPRECATED,
+    SYSTEM_ONLY,
+    Choice,
+    Command,
+    Event,
+    Opt,
+    Struct,
+)
+
+
+class Eject(Struct):
+    """A device that gives its medium out."""
+
+    device: Opt[Annotated[str, DEPRECATED]] = None
+    """The drive."""
+    id: Opt[str] = None
+    """The device."""
+    force: Opt[bool] = None
+    """Whether to do it although the guest has locked the medium in."""
+
+
+class BlockdevOpenTray(Struct):
+    """A tray to open."""
+
+    device: Opt[Annotated[str, DEPRECATED]] = None
+    """The drive."""
+    id: Opt[str] = None
+    """The device."""
+    force: Opt[bool] = None
+    """Whether to do it although the guest has locked the medium in."""
+
+
+class BlockdevCloseTray(Struct):
+    """A tray to close."""
+
+    device: Opt[Annotated[str, DEPRECATED]] = None
+    """The drive."""
+    id: Opt[str] = None
+    """The device."""
+
+
+class BlockdevRemoveMedium(Struct):
+    """A device whose tray is open."""
+
+    id: str
+    """The device."""
+
+
+class BlockdevInsertMedium(Struct):
+    """A medium for a device whose tray is open."""
+
+    id: str
+    """The device."""
+    node_name: str
+    """The medium."""
+
+
+class BlockdevChangeReadOnlyMode(Choice):
+    """Whether a new medium can be written."""
+
+    RETAIN = "retain"
+    READ_ONLY = "read-only"
+    READ_WRITE = "read-write"
+
+
+class BlockdevChangeMedium(Struct):
+    """An image to put into a device."""
+
+    device: Opt[Annotated[str, DEPRECATED]] = None
+    """The drive."""
+    id: Opt[str] = None
+    """The device."""
+    filename: str
+    """The image."""
+    format: Opt[str] = None
+    """Its format, guessed when absent."""
+    force: Opt[bool] = None
+    """Whether to do it although the guest has locked the medium in."""
+    read_only_mode: Opt[BlockdevChangeReadOnlyMode] = None
+    """Whether it can be written; as the medium before it when absent."""
+
+
+class DeviceTrayMoved(Struct):
+    """A tray that opened or closed."""
+
+    device: str
+    """The drive, empty for a device on a node."""
+    id: str
+    """The device."""
+    tray_open: bool
+    """Whether it is open now."""
+
+
+MEDIA = (
+    Command("eject", Eject, None, SYSTEM_ONLY),
+    Command("blockdev-open-tray", BlockdevOpenTray, None, SYSTEM_ONLY),
+    Command("blockdev-close-tray", BlockdevCloseTray, None, SYSTEM_ONLY),
+    Command("blockdev-remove-medium", BlockdevRemoveMedium, None, SYSTEM_ONLY),
+    Command("blockdev-insert-medium", BlockdevInsertMedium, None, SYSTEM_ONLY),
+    Command("blockdev-change-medium", BlockdevChangeMedium, None, SYSTEM_ONLY),
+    Event("DEVICE_TRAY_MOVED", DeviceTrayMoved, SYSTEM_ONLY),
+)
