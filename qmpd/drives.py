@@ -78,8 +78,6 @@ class Bays:
         self._on_board = 0
         self.devices: list[dict[str, Any]] = []
         """Devices that come with drives, to be plugged in behind those of the command line."""
-        self.groups: dict[str, dict[str, int | str]] = {}
-        """Limits of drives as queries show them; who comes last sets those of his group."""
 
     def take(self, interface: str, options: dict[str, str]) -> tuple[int, int]:
         """The bus and the unit of the next drive of an interface, or those that it asks for.
@@ -133,9 +131,9 @@ def open_drive(machine: Machine, names: Names, bays: Bays, given: Opts) -> None:
     members = limits.members(_take_limits(options), group)
     detect_zeroes = _take_rest(options)
     if members:
-        user.limits = bays.groups.setdefault(group, {})
-        user.limits.clear()
-        user.limits.update(members)
+        from qmpd.commands.throttling import limit
+
+        limit(machine, user, members)
     if medium == "cd":
         options["read-only"] = "on"
     _open(machine, user, filename, options, detect_zeroes)

@@ -97,6 +97,7 @@ _TABLE: dict[str, Command] = {
             "blockdev-change-medium",
         )
     },
+    "block_set_io_throttle": Command("throttling", "block_set_io_throttle", whole=True),
     "blockdev-snapshot": Command("snapshots", "blockdev_snapshot", changes_graph=True),
     "blockdev-snapshot-sync": Command(
         "snapshots", "blockdev_snapshot_sync", changes_graph=True, whole=True

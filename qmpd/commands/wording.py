@@ -38,6 +38,7 @@ DEVICE_OR_ID = "Need exactly one of 'device' and 'id'"
 NO_BACKEND = "Device does not have a block device backend"
 NOT_REMOVABLE = "Device is not removable"
 TRAY_CLOSED = "Tray of the device is not open"
+NO_MEDIUM = "Device has no medium"
 HAS_MEDIUM = "There already is a medium in the device"
 
 

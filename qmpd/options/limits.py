@@ -17,6 +17,7 @@ GROUP = f"{PREFIX}group"
 _IOPS_SIZE = f"{PREFIX}iops-size"
 _INTERVALS = "stats-intervals."
 _LARGEST = 10**15
+_MASK = (1 << 64) - 1
 
 _RATES = {
     f"{unit}{short}": f"{PREFIX}{unit}-{direction}"
@@ -79,6 +80,21 @@ def take(options: dict[str, str]) -> dict[str, int]:
     return {
         name: read_number(name, options.pop(name)) for name in hash_order(_NUMBERS & set(options))
     }
+
+
+def of_members(given: Mapping[str, int]) -> dict[str, int]:
+    """The limits by option, of those that stand there as queries call them.
+
+    Negative numbers count as large ones, but as a request's size (observed on QEMU 7.2).
+    """
+    found = {}
+    for member, option in _RATES.items():
+        for name, end in (("", ""), ("_max", "-max"), ("_max_length", "-max-length")):
+            if f"{member}{name}" in given:
+                found[f"{option}{end}"] = given[f"{member}{name}"] & _MASK
+    if "iops_size" in given:
+        found[_IOPS_SIZE] = given["iops_size"]
+    return found
 
 
 def check(limits: Mapping[str, int]) -> None:

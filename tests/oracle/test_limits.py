@@ -3,6 +3,7 @@
 import pytest
 
 from qmpd.testing.oracle import Program, Side, call, compare, image, run_to_end
+from tests.oracle.building import either
 from tests.oracle.overlays import images
 
 pytestmark = pytest.mark.oracle
@@ -43,6 +44,51 @@ def test_drives_of_one_group():
         "if=none,id=f,file={dir}/more,format=qcow2,group=g",
         "if=none,id=empty,iops=5",
     )
+
+
+NONE = dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
+SETTINGS = [
+    *({}, {"device": "d", "id": "hd"}, {"id": "nope"}, {"device": "n"}, {"device": "empty"}),
+    *({"id": "vb", "bps": 1}, {"id": "vb/virtio-backend", "bps": 1}, {"id": "hd", "bps": 5}),
+    *({"device": "d"}, {"device": "d", "bps": 1}, {"device": "d", "bps": -1}, {"foo": 1}),
+    *({"device": "d", "bps": 10**16}, {"device": "d", "bps": 1, "bps_rd": 1}, {"bps": "1"}),
+    *({"device": "d", "bps_max": 5}, {"device": "d", "bps": 3, "bps_max": 5}, {"group": 3}),
+    {"device": "d", "bps": 3, "bps_max": 20, "bps_max_length": 4},
+    {"device": "d", "bps": 3, "bps_max": 20, "bps_max_length": 0},
+    {"device": "d", "iops": 1, "iops_max": 2, "iops_max_length": -1},
+    {"device": "d", "iops": 1, "iops_max": 2, "iops_max_length": 2**32},
+    *({"device": "d", "iops_size": 4}, {"device": "d", "iops": 1, "iops_size": -4}),
+    {"device": "d", "iops_rd": 1, "iops_wr": 2, "bps_rd": 3, "bps_wr": 4, "bps_wr_max": 7},
+    *({"device": "d", "iops": 1, "group": "new"}, {"id": "hd", "iops": 2, "group": "new"}),
+    *({"device": "g", "iops": 9}, {"device": "d", "iops": 11, "group": "grp"}, {"device": "d"}),
+    *({"device": "d", "bps": 4, "group": ""}, {"id": "hd", "iops": 3}, {"id": "hd"}),
+]
+
+
+def test_limits_while_running():
+    """Who sets them joins a group, sets them for all in it, or leaves it."""
+    requests = []
+    for given in SETTINGS:
+        request = {"execute": "block_set_io_throttle", "arguments": NONE | given}
+        requests += [request, call("query-block")]
+    requests += [
+        call("block_set_io_throttle", device="d", bps=1),
+        call("blockdev-change-medium", device="empty", filename="{dir}/raw", format="raw"),
+        *(call("query-block"), call("eject", device="g"), call("query-block")),
+        {"execute": "block_set_io_throttle", "arguments": NONE | {"device": "g"}},
+        call("blockdev-change-medium", device="g", filename="{dir}/o"),
+        *(call("query-block"), call("human-monitor-command", command_line="info block g")),
+        call("human-monitor-command", command_line="drive_add 0 if=none,id=late,group=grp,iops=7"),
+        call("query-block"),
+    ]
+    words = [
+        *("-device", "virtio-scsi", "-blockdev", "null-co,node-name=n", "-drive", DRIVE),
+        *("-drive", "if=none,id=g,file={dir}/o,format=qcow2,iops=3,group=grp"),
+        *("-drive", "if=none,id=empty,iops=5", "-device", "scsi-hd,id=hd,drive=n"),
+        *("-blockdev", "null-co,node-name=m", "-device", "virtio-blk,id=vb,drive=m"),
+    ]
+    steps = [either(request) for request in requests]
+    compare(steps, images, program=Program.SYSTEM, arguments=words)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Media in drives, their trays, and how they are changed."""
+"""Media in drives: trays, changes, limits."""
 
 from typing import Annotated
 
@@ -8,7 +8,9 @@ from qmpd.schema.models.kinds import (
     Choice,
     Command,
     Event,
+    Int,
     Opt,
+    SnakeStruct,
     Struct,
 )
 
@@ -96,6 +98,55 @@ class DeviceTrayMoved(Struct):
     """Whether it is open now."""
 
 
+class BlockIOThrottle(SnakeStruct):
+    """Limits of a device's I/O; 0 is none."""
+
+    device: Opt[Annotated[str, DEPRECATED]] = None
+    """The drive."""
+    id: Opt[str] = None
+    """The device."""
+    bps: Int
+    """Bytes per second."""
+    bps_rd: Int
+    """Bytes read per second."""
+    bps_wr: Int
+    """Bytes written per second."""
+    iops: Int
+    """Requests per second."""
+    iops_rd: Int
+    """Reads per second."""
+    iops_wr: Int
+    """Writes per second."""
+    bps_max: Opt[Int] = None
+    """Burst of `bps`."""
+    bps_rd_max: Opt[Int] = None
+    """Burst of `bps_rd`."""
+    bps_wr_max: Opt[Int] = None
+    """Burst of `bps_wr`."""
+    iops_max: Opt[Int] = None
+    """Burst of `iops`."""
+    iops_rd_max: Opt[Int] = None
+    """Burst of `iops_rd`."""
+    iops_wr_max: Opt[Int] = None
+    """Burst of `iops_wr`."""
+    bps_max_length: Opt[Int] = None
+    """Seconds that a burst of `bps` may last."""
+    bps_rd_max_length: Opt[Int] = None
+    """Seconds that a burst of `bps_rd` may last."""
+    bps_wr_max_length: Opt[Int] = None
+    """Seconds that a burst of `bps_wr` may last."""
+    iops_max_length: Opt[Int] = None
+    """Seconds that a burst of `iops` may last."""
+    iops_rd_max_length: Opt[Int] = None
+    """Seconds that a burst of `iops_rd` may last."""
+    iops_wr_max_length: Opt[Int] = None
+    """Seconds that a burst of `iops_wr` may last."""
+    iops_size: Opt[Int] = None
+    """Bytes that count as one request."""
+    group: Opt[str] = None
+    """Throttle group; the device's own when absent."""
+
+
 MEDIA = (
     Command("eject", Eject, None, SYSTEM_ONLY),
     Command("blockdev-open-tray", BlockdevOpenTray, None, SYSTEM_ONLY),
@@ -104,4 +155,5 @@ MEDIA = (
     Command("blockdev-insert-medium", BlockdevInsertMedium, None, SYSTEM_ONLY),
     Command("blockdev-change-medium", BlockdevChangeMedium, None, SYSTEM_ONLY),
     Event("DEVICE_TRAY_MOVED", DeviceTrayMoved, SYSTEM_ONLY),
+    Command("block_set_io_throttle", BlockIOThrottle, None, SYSTEM_ONLY),
 )
