@@ -302,6 +302,8 @@ def _with_file(tree: dict[str, Any], filename: str) -> dict[str, Any]:
         return tree
     file = tree.get("file")
     if isinstance(file, dict):
+        if not driver_class(file.get("driver", "file")).is_protocol:
+            return {**tree, "file": _with_file(file, filename)}  # it belongs further below
         if "filename" in file and "filename" in found.get("file", {}):
             raise QmpError("Can't specify 'file' and 'filename' options at the same time")
         found["file"] = {**found.get("file", {}), **file}

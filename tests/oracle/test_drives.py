@@ -68,6 +68,8 @@ def check(script, *words, layout=True):
         ["if=none,file=file:{dir}/t,discard=on,detect-zeroes=unmap"],
         ["if=none,file.filename={dir}/t,file.locking=off,auto-read-only=off"],
         ["if=none,driver=file,filename={dir}/r"],
+        ["if=none,file={dir}/t,driver=raw,file.driver=qcow2"],
+        ["if=none,file={dir}/t,format=raw,file.driver=raw,file.file.driver=qcow2"],
         ["if=none,file={dir}/t,detect-zeroes=unmap"],
         ["if=none,file={dir}/t,backing.driver=raw,backing.read-only=off"],
         ["if=none,file={dir}/t,backing=x", "-blockdev", "null-co,node-name=x,size=2097152"],
