@@ -24,7 +24,7 @@ def put_on(graph: Graph, overlay: Node, node: Node) -> None:
         below = _everything_below(overlay)
         moving = [edge for edge in node.parents if _moves(edge) and edge.parent not in below]
         graph.attach(tx, overlay, node, "backing", p.ROLE_COW)
-        for edge in reversed(moving):
+        for edge in moving:
             graph.retarget(tx, edge, overlay)
         refresh(tx)
 
@@ -33,7 +33,7 @@ def take_off(graph: Graph, overlay: Node, node: Node) -> None:
     """Take back :func:`put_on`."""
     with Transaction() as tx:
         graph.detach(tx, overlay.children["backing"])
-        for edge in reversed([edge for edge in overlay.parents if _moves(edge)]):
+        for edge in [edge for edge in overlay.parents if _moves(edge)]:
             graph.retarget(tx, edge, node)
         refresh(tx)
 

@@ -86,6 +86,9 @@ _NUMBERS = {"bootindex": "", "lun": "scsi-", "scsi-id": "scsi-", "channel": "scs
 _SHORT = 4
 """Digits of a number that fits everywhere."""
 _NEEDS_DRIVE = ("virtio-blk", "virtio-blk-pci", "scsi-hd", "ide-hd", "usb-storage")
+_LOOK_EARLY, _LOOK_LATE = ("scsi-hd", "ide-hd", "usb-storage"), ("virtio-blk-device",)
+"""Disks that read their first sector, before or after they have their permissions."""
+_GEOMETRY = ("cyls", "heads", "secs")
 _BUSES = ("virtio-scsi", "virtio-scsi-pci", "usb-ehci", "ahci")
 
 
@@ -202,6 +205,7 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
     given = properties.get("id")
     part = found.suffix.replace("{id}", given or "scsi")
     name = path + part if part else given or path
+    _look_at_disk(found, _LOOK_EARLY, node, properties)
     _refuse_busy(machine, names, kind, User(name, device=True), node, perm, shared)
     home = _thread(machine, names, properties, node)
     if user is not None:
@@ -209,11 +213,29 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
     elif node is not None:
         user = User(name, device=True)
         device = machine.plug(user, node, perm, shared, removable=found.removable)
+    _look_at_disk(found, _LOOK_LATE, node, properties)
     device.tray, device.io_status, device.iothread = found.tray, found.io_status, home
     device.adapts = found.adapts
     if properties.get("write-cache") in _SWITCHES:
         device.user.writeback = properties["write-cache"] == "on"
     return device.user.name
+
+
+def _look_at_disk(
+    found: Kind, who: tuple[str, ...], node: Node | None, properties: dict[str, Any]
+) -> None:
+    """Read the first sector, where a partition table may tell of the geometry.
+
+    Nobody asks what it says; but copies, errors and worse come of it (observed on QEMU 7.2).
+    """
+    if found.owner not in who or node is None:
+        return
+    if any(properties.get(name) not in {None, 0, "0"} for name in _GEOMETRY):
+        return
+    try:
+        node.driver.pread(0, min(512, node.driver.length()))
+    except (OSError, QmpError):
+        return  # then there is no geometry to be had
 
 
 def _refuse_busy(

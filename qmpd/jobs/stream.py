@@ -116,7 +116,7 @@ class StreamJob(BlockJob):
         driver = CopyOnRead(self.graph)
         try:
             self.filter = insert_node(self.graph, driver, self.device, self.filter_name)
-            self.freeze(self.device, self.above_base)
+            self.freeze(self.filter, self.above_base)
         except QmpError as error:
             raise QmpError(wording.could_not_create_node(error.desc)) from None
         driver.stop_at(self._lowest_image())

@@ -22,6 +22,7 @@ from tests.oracle.machine.steps import ask
 
 pytestmark = pytest.mark.oracle
 
+BUS = {"bus": "s.0"}
 GROUP = call("object-add", **{"qom-type": "throttle-group", "id": "tg"})
 LOOK = (
     ask(call("query-named-block-nodes")),
@@ -353,14 +354,16 @@ def test_links_that_copies_need_stay():
 
 
 def test_links_that_a_job_needs_cannot_be_kept_for_copies():
-    """That is told even if the bottom would not be found."""
+    """That is told even if the bottom would not be found, and of the job's filter first."""
+    flt = {"filter-node-name": "flt"}
     compare(
         [
             *(add("low", qcow2("c0")), add("top", qcow2("c1", backing="low"))),
             *(add("other", qcow2("base")), add("above", {"driver": "raw", "file": "other"})),
-            call("block-stream", device="top", job_id="j", auto_finalize=False),
+            call("block-stream", device="top", job_id="j", auto_finalize=False, **flt),
             wait_job("j", "pending"),
             *(add("x", cor("top", bottom="low")), add("x", cor("top", bottom="other")), *LOOK),
+            *(add("x", cor("flt", bottom="top")), add("x", cor("flt", bottom="other"))),
             *(call("job-cancel", id="j"), *LOOK),
         ],
         images,
@@ -491,4 +494,40 @@ def test_device_on_a_filter():
         ],
         images,
         program=Program.SYSTEM,
+    )
+
+
+def test_disks_look_at_their_first_sector():
+    """Whoever has copies made finds a cluster there; unless the disk was told its geometry."""
+    kinds = {
+        "a": ("virtio-blk-pci", {}),
+        "b": ("scsi-hd", BUS),
+        "c": ("usb-storage", {}),
+        "d": ("scsi-cd", BUS),
+        "e": ("scsi-hd", BUS | {"cyls": 9, "heads": 2, "secs": 8}),
+    }
+
+    def layers(directory):
+        image(directory, "base", writes=["write -P 1 0 1M"])
+        for name in kinds:
+            image(directory, name, backing="base")
+
+    script = []
+    for name, (driver, more) in kinds.items():
+        script += [
+            add(f"q-{name}", qcow2(name)),
+            add(f"x-{name}", cor(f"q-{name}")),
+            ask(call("device_add", driver=driver, drive=f"x-{name}", id=name, **more)),
+        ]
+    compare(
+        [
+            *script,
+            *(
+                ask(call("device_add", driver=driver, drive="", id=driver, **BUS))
+                for driver in ("scsi-hd", "scsi-cd")
+            ),
+        ],
+        layers,
+        program=Program.SYSTEM,
+        arguments=("-device", "virtio-scsi-pci,id=s", "-device", "qemu-xhci"),
     )

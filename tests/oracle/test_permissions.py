@@ -13,6 +13,7 @@ from qmpd.testing.oracle import (
     refused,
     show_descriptors,
     show_graph,
+    wait_job,
 )
 from tests.oracle.building import inline, separate
 
@@ -165,6 +166,36 @@ def test_two_disks_on_one_node(start_server):
         "block device '/machine/peripheral/vda/virtio-backend' (uses node 'disk' as 'root' child)"
         " and unshared by block device '/machine/peripheral/vdb/virtio-backend' "
         "(uses node 'disk' as 'root' child)."
+    )
+
+
+@pytest.mark.oracle
+def test_who_of_several_users_is_named():
+    """The newest user comes first, and whatever takes a node's place turns their order around."""
+    stream = call("block-stream", device="x2", job_id="s", auto_finalize=False)
+    names = ("d1", "d2", "d3")
+    low = {"driver": "qcow2", "node-name": "n", "file": file("img"), "read-only": True}
+
+    def snapshot(node, over):
+        step = call("blockdev-snapshot-sync", node_name=node, snapshot_file=over)
+        step["arguments"] |= {"snapshot-node-name": over}
+        return step
+
+    def write(node):
+        return call("human-monitor-command", command_line=f'qemu-io {node} "write 0 64k"')
+
+    compare(
+        [
+            call("blockdev-add", **low),
+            *(call("device_add", driver="scsi-hd", drive="n", id=name) for name in names),
+            *(snapshot("n", "x1"), write("x1"), snapshot("x1", "x2"), write("x2")),
+            *(stream, wait_job("s", "pending"), write("x2")),
+            *(call("job-finalize", id="s"), write("x2")),
+        ],
+        lambda directory: image(directory, "img", writes=["write 0 64k"]),
+        layout=False,
+        arguments=("-device", "virtio-scsi-pci"),
+        program=Program.SYSTEM,
     )
 
 

@@ -77,7 +77,7 @@ def insert_filter(
         tx.on_abort(lambda: graph.forget(node))
         moving = [edge for edge in above.parents if edge.parent.kind != "block-job"]
         graph.attach(tx, node, above, "backing", p.ROLE_FILTERED | p.ROLE_PRIMARY)
-        for edge in reversed(moving):
+        for edge in moving:
             _move(graph, tx, edge, node)
         refresh(tx)
     return node
@@ -129,7 +129,7 @@ def replace_node(graph: Graph, old: Node, new: Node, *, keep: Node | None = None
         QmpError: a link is frozen or the permissions conflict.
     """
     with Transaction() as tx:
-        for edge in reversed(old.parents):
+        for edge in list(old.parents):
             if edge.parent.kind != "block-job" and edge.parent is not keep:
                 _move(graph, tx, edge, new)
         refresh(tx)
