@@ -21,7 +21,7 @@ def put_on(graph: Graph, overlay: Node, node: Node) -> None:
         QmpError: a cycle, a frozen link or a conflict of permissions; nothing has changed then.
     """
     with Transaction() as tx:
-        below = _everything_below(overlay)
+        below = everything_below(overlay)
         moving = [edge for edge in node.parents if _moves(edge) and edge.parent not in below]
         graph.attach(tx, overlay, node, "backing", p.ROLE_COW)
         for edge in moving:
@@ -42,7 +42,8 @@ def _moves(edge: Edge) -> bool:
     return edge.parent.kind != "block-job"
 
 
-def _everything_below(node: Node) -> set[Parent]:
+def everything_below(node: Node) -> set[Parent]:
+    """The node and all that it is made of."""
     found: set[Parent] = {node}
     work = [node]
     while work:

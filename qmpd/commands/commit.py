@@ -52,8 +52,6 @@ def block_commit(
     if top_found is base_found:
         raise QmpError(wording.INTO_ITSELF)
     common: dict[str, Any] = {
-        "device": root,
-        "base": base_found,
         "speed": speed,
         "on_error": on_error,
         "filter_name": filter_node_name,
@@ -67,14 +65,28 @@ def block_commit(
         if backing_file is not None:
             say = wording.BACKING_FILE_WITH_ACTIVE
             raise QmpError(say if is_root else wording.BACKING_FILE_WITH_WRITER)
-        common["device"] = top_found
-        ActiveCommitJob(machine.jobs, machine.graph, name, **common).begin()
+        ActiveCommitJob(
+            machine.jobs,
+            machine.graph,
+            name,
+            source=top_found,
+            target=base_found,
+            base=base_found,
+            **common,
+        ).begin()
         return
     overlay = find_overlay(root, top_found)
     if overlay is not None:
         check_no_blocker(overlay, "commit-target")
     CommitJob(
-        machine.jobs, machine.graph, name, top=top_found, backing_file=backing_file, **common
+        machine.jobs,
+        machine.graph,
+        name,
+        device=root,
+        top=top_found,
+        base=base_found,
+        backing_file=backing_file,
+        **common,
     ).begin()
 
 

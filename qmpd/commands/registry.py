@@ -116,6 +116,7 @@ _TABLE: dict[str, Command] = {
         "bitmaps", "block_dirty_bitmap_sha256", changes_graph=True
     ),
     "x-blockdev-set-iothread": Command("iothreads", "set_iothread", changes_graph=True),
+    "blockdev-mirror": Command("mirror", "blockdev_mirror", changes_graph=True, whole=True),
     **_jobs("pause", "resume", "cancel", "complete", "finalize", "dismiss"),
     "block-job-set-speed": Command("jobs", "block_job_set_speed", changes_graph=True),
     "query-jobs": Command("jobs", "query_jobs"),

@@ -163,13 +163,18 @@ class BlockJob(Job):
         """
         self.set_speed(self.initial_speed)
 
+    def policy(self, operation: str) -> str:
+        """What the user wants to be done about an error of a ``read`` or a ``write``."""
+        del operation
+        return self.on_error
+
     def error_action(self, operation: str, code: int) -> str:
         """Decide by the job's policy what an I/O error means, and tell everybody.
 
         Returns:
             ``report``, ``ignore`` or ``stop``; after ``stop`` the job is paused.
         """
-        policy = self.on_error
+        policy = self.policy(operation)
         action = policy
         if policy in ("auto", "enospc"):
             action = "stop" if code in _NO_SPACE else "report"
@@ -225,7 +230,9 @@ class Copied:
         self.error = 0
 
 
-def unallocated(top: Node, base: Node, offset: int, length: int, *, in_steps: bool = False) -> int:
+def unallocated(
+    top: Node, base: Node | None, offset: int, length: int, *, in_steps: bool = False
+) -> int:
     """How many bytes at ``offset`` nothing above ``base`` holds; 0 if something does.
 
     Runs on the loop: it looks at tables only, so an empty layer costs no trip to the worker

@@ -27,13 +27,11 @@ PIECE = 1 << 20
 IN_FLIGHT = 16
 """How many pieces the original reads at a time."""
 
-IN_FLIGHT = 16
-"""How many pieces the original reads at a time."""
-
 MIN_GRANULARITY, MAX_GRANULARITY = 4096, 65536
 
 
-def _cluster_size(node: Node) -> int:
+def cluster_size(node: Node) -> int:
+    """Bytes of a cluster of a format, as far as filters and windows show it; 0 without any."""
     info: dict[str, Any] = {}
     node.driver.describe(info)
     return int(info.get("cluster-size", 0))
@@ -41,17 +39,19 @@ def _cluster_size(node: Node) -> int:
 
 def granularity(target: Node) -> int:
     """Bytes that one bit of the dirty bitmap stands for."""
-    cluster = _cluster_size(target) or MAX_GRANULARITY
+    cluster = cluster_size(target) or MAX_GRANULARITY
     return max(MIN_GRANULARITY, min(cluster, MAX_GRANULARITY))
 
 
 class DirtyBitmap:
     """What a job still has to copy from a node; sizes in bytes, in whole granules."""
 
-    __slots__ = ("_cursor", "_runs", "closed", "count", "dirtied", "granularity")
+    __slots__ = ("_cursor", "_runs", "closed", "count", "dirtied", "granularity", "recording")
 
-    def __init__(self, granularity: int) -> None:
+    def __init__(self, granularity: int, *, recording: bool = True) -> None:
         self.granularity = granularity
+        self.recording = recording
+        """Whether what guests write is dirty."""
         self.count = 0
         """How much is dirty."""
         self.closed = False
@@ -70,6 +70,22 @@ class DirtyBitmap:
         """A range is dirty, all granules of it."""
         granule = self.granularity
         self.start([(start - start % granule, -(-end // granule) * granule)])
+
+    def clear(self, start: int, end: int) -> None:
+        """The whole granules within a range are clean."""
+        granule = self.granularity
+        start, end = -(-start // granule) * granule, end - end % granule
+        if start >= end:
+            return
+        kept = []
+        for first, last in self._runs:
+            kept += [(first, min(last, start)), (max(first, end), last)]
+        self._runs = []
+        self.start([run for run in kept if run[0] < run[1]])
+
+    def is_dirty(self, offset: int) -> bool:
+        """Whether the granule with a byte in it is to be copied."""
+        return any(start <= offset < end for start, end in self._runs)
 
     def take(self, longest: int) -> tuple[int, int] | None:
         """The next part of a run, which is clean from now on; None if nothing is dirty.
@@ -97,7 +113,7 @@ class DirtyBitmap:
         return {
             "count": self.count,
             "granularity": self.granularity,
-            "recording": True,
+            "recording": self.recording,
             "busy": False,
             "persistent": False,
         }
@@ -117,11 +133,12 @@ def bitmaps_of_jobs(node: Node, offset: int) -> Iterator[tuple[DirtyBitmap, int]
 def note_guest_write(node: Node, offset: int, length: int) -> None:
     """Tell the jobs that copy from there of a write."""
     for bitmap, at in bitmaps_of_jobs(node, offset):
-        bitmap.mark(at, at + length)
-        bitmap.dirtied()
+        if bitmap.recording:
+            bitmap.mark(at, at + length)
+            bitmap.dirtied()
 
 
-def find_dirty(source: Node, base: Node, size: int, granule: int) -> list[tuple[int, int]]:
+def find_dirty(source: Node, base: Node | None, size: int, granule: int) -> list[tuple[int, int]]:
     """What lies above the base, in whole granules: (start, end) in bytes.
 
     The last granule counts as a whole even if the image ends within it.
@@ -154,19 +171,32 @@ def merged(pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 class DirtyRun:
-    """A contiguous dirty run on its way into the base.
+    """A contiguous dirty run on its way into the target.
 
     The original reads a piece and looks for the next one before the first is written, while
-    zeros need no reading: they are in the base before data that precedes them, and what
+    zeros need no reading: they are in the target before data that precedes them, and what
     they allocate there comes first.
     """
 
-    __slots__ = ("_base", "_careful", "_data", "_granule", "_source", "_todo")
+    __slots__ = ("_careful", "_data", "_granule", "_source", "_target", "_todo", "_unmap", "_whole")
 
-    def __init__(self, source: Node, base: Node, offset: int, end: int, granule: int) -> None:
+    def __init__(
+        self,
+        source: Node,
+        target: Node,
+        offset: int,
+        end: int,
+        granule: int,
+        *,
+        unmap: bool = True,
+        whole: set[int] | None = None,
+    ) -> None:
         self._source = source
-        self._base = base
+        self._target = target
         self._granule = granule
+        self._unmap = unmap
+        self._whole = whole
+        """Clusters of the target that have been written, if it cannot fill up the others."""
         self._todo = [(offset, end)]
         """Ranges that nobody has looked at; the first one is the next."""
         self._data: list[_Piece] = []
@@ -200,9 +230,10 @@ class DirtyRun:
         """The first piece of zeros within the next few, or else the first piece of data."""
         while self._todo and len(self._data) < IN_FLIGHT:
             start, end = self._todo[0]
-            piece = self._look(start, end)
-            if start + piece.size < end:
-                self._todo[0] = start + piece.size, end
+            piece = self._fill_clusters(self._look(start, end))
+            stop = piece.offset + piece.size
+            if stop < end:
+                self._todo[0] = stop, end
             else:
                 del self._todo[0]
             if piece.failure or piece.is_zero:
@@ -226,25 +257,48 @@ class DirtyRun:
             largest = PIECE if self._careful else BATCH if offloads else CHUNK
             piece = max(min(whole, largest), self._granule)
             return _Piece(offset, piece, extent=extent if offloads else None)
-        if whole and _fits(self._base, offset, whole):
+        if whole and _fits(self._target, offset, whole):
             return _Piece(offset, whole, is_zero=True)
         return _Piece(offset, max(min(whole, PIECE if self._careful else CHUNK), self._granule))
 
+    def _fill_clusters(self, piece: _Piece) -> _Piece:
+        """A piece of data with all of the clusters that it begins and ends in.
+
+        The target has no backing file yet that would fill up the rest of a new cluster.
+        """
+        if self._whole is None or piece.is_zero or piece.failure:
+            return piece
+        cluster = cluster_size(self._target)
+        start, end = piece.offset, piece.offset + piece.size
+        if {start // cluster, (end - 1) // cluster} <= self._whole:
+            return piece
+        start -= start % cluster
+        end = min(-(-end // cluster) * cluster, self._source.driver.length())
+        return _Piece(start, end - start)
+
     def _copy(self, piece: _Piece) -> Copied:
         offset, size, extent = piece.offset, piece.size, piece.extent
+        driver = self._target.driver
         try:
             if piece.is_zero:
-                self._base.driver.write_zeroes(offset, size)
-                return Copied(size, copied=False)
-            if extent is not None and offload(self._base, offset, extent, size):
-                return Copied(size, copied=True)
+                driver.write_zeroes(offset, size, unmap=self._unmap)
+                return self._copied(piece, copied=False)
+            if extent is not None and offload(self._target, offset, extent, size):
+                return self._copied(piece, copied=True)
             inside = min(size, self._source.driver.length() - offset)
-            self._base.driver.pwrite(offset, _read(self._source, offset, inside))
+            driver.pwrite(offset, _read(self._source, offset, inside))
         except ReadError as error:
             return failed("read", error, size)
         except OSError as error:
             return failed("write", error, size)
-        return Copied(size, copied=True)
+        return self._copied(piece, copied=True)
+
+    def _copied(self, piece: _Piece, *, copied: bool) -> Copied:
+        if self._whole is not None:
+            cluster = cluster_size(self._target)
+            end = piece.offset + piece.size
+            self._whole.update(range(piece.offset // cluster, -(-end // cluster)))
+        return Copied(piece.size, copied=copied)
 
 
 class _Piece:
@@ -270,7 +324,7 @@ class _Piece:
 
 
 def _fits(target: Node, offset: int, length: int) -> bool:
-    cluster = _cluster_size(target)
+    cluster = cluster_size(target)
     return not cluster or not (offset % cluster or length % cluster)
 
 

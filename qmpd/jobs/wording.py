@@ -12,6 +12,12 @@ BASE_BOTH = "'base-node' and 'base' are mutually exclusive"
 INTO_ITSELF = "cannot commit an image into itself"
 SAME_FILES = "Invalid files for merge: top and base are the same"
 MIRROR_INTO_ITSELF = "Can't mirror node into itself"
+MIRROR_TO_FILTER = "Cannot mirror to a filter on top of a node in the source's backing chain"
+DIFFERENT_SIZES = "Source and target image have different sizes"
+GRANULARITY_RANGE = "Parameter 'granularity' expects a value in range [512B, 64MB]"
+GRANULARITY_POWER = "Parameter 'granularity' expects a power of 2"
+BUFFER_SIZE = "Invalid parameter 'buf-size'"
+REPLACEMENT_IN_USE = "block device is in use by block-job-complete"
 NO_BASE = "There is no backimg image"
 ASSERTION = "block/file-posix.c:2715: raw_check_perm: Assertion `!s->perm_change_fd' failed."
 BACKING_FILE_WITHOUT_BASE = "backing file specified, but streaming the entire chain"
@@ -107,3 +113,21 @@ def cannot_freeze(link: str, child: str) -> str:
 def backing_link(reason: str) -> str:
     """The overlay's header could not be rewritten."""
     return f"Could not update backing file link: {reason}"
+
+
+def sync_not_supported(mode: str) -> str:
+    """A mirror has no bitmap of the user's."""
+    return f"Sync mode '{mode}' not supported"
+
+
+def cannot_replace(node: str, source: str) -> str:
+    """The target of a mirror cannot take that node's place."""
+    return (
+        f"Cannot replace '{node}' by a node mirrored from '{source}', because it cannot be "
+        "guaranteed that doing so would not lead to an abrupt change of visible data"
+    )
+
+
+def replacement_gone(node: str) -> str:
+    """The node whose place the target is to take is no longer there."""
+    return f"Node name '{node}' not found"

@@ -56,7 +56,10 @@ class Profile:
         self.commands = frozenset(self._missing(d.COMMAND))
         """Commands that do not exist."""
         self._arguments = _by_command(self._missing(d.ARGUMENT))
-        self._values = {tuple(s.split(" ", 1)[1].split("=")) for s in self._missing(d.VALUE)}
+        self._values = {
+            (command, *choice.split("="))
+            for command, choice in (s.split(" ", 1) for s in self._missing(d.VALUE))
+        }
         self._replies = _by_command(self._missing(d.REPLY))
         self._events = _by_command(self._missing(d.EVENT))
         flags = {row.subject for row in self.rows if row.kind == d.BEHAVIOUR}
@@ -96,6 +99,9 @@ class Profile:
         hidden = self._arguments.get(command, frozenset()).intersection(arguments)
         known = {key: value for key, value in arguments.items() if key not in hidden}
         visited = visit_arguments(command, known)
+        for name, value in known.items():
+            if isinstance(value, str):
+                self._check_value(command, name, value)
         for name in arguments:
             if name in hidden:
                 raise QmpError(_unexpected(name))
@@ -120,9 +126,14 @@ class Profile:
                 name = f"{path}.{key}"
                 if f"{driver}.{key}" in hidden:
                     raise QmpError(_unexpected(name[1:]))
-                if isinstance(value, str) and (f"{driver}.{key}", value) in self._values:
-                    raise QmpError(f"Parameter '{key}' does not accept value '{value}'")
+                if isinstance(value, str):
+                    self._check_value("blockdev-add", f"{driver}.{key}", value)
                 work.append((name, value))
+
+    def _check_value(self, command: str, member: str, value: str) -> None:
+        if (command, member, value) in self._values:
+            name = member.rpartition(".")[2]
+            raise QmpError(f"Parameter '{name}' does not accept value '{value}'")
 
     # --- replies and events ------------------------------------------------------------
 
@@ -151,8 +162,8 @@ class Profile:
             contract.add_command(_REOPEN, like="blockdev-add")
         for command, members in self._arguments.items():
             contract.drop_arguments(command, members)
-        for member, value in sorted(self._values):
-            contract.drop_value("blockdev-add", member, value)
+        for command, member, value in sorted(self._values):
+            contract.drop_value(command, member, value)
         for command, members in self._replies.items():
             contract.drop_returned(command, members)
         for event, members in self._events.items():

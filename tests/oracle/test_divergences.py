@@ -216,6 +216,25 @@ def image_map(directory, name):
     return json.loads(qemu_img(directory, "map", "--output=json", name))
 
 
+@pytest.mark.only_qmpd("the original dies of SIGABRT")
+def test_mirror_of_clusters_through_a_small_buffer(server):
+    """A target that cannot fill up its clusters yet is given whole ones."""
+    writes = {"c0": ["write -P 1 0 1M"], "c1": ["write -P 2 100k 300k"]}
+    chain(server.dir, "c0", "c1", writes=writes)
+    image(server.dir, "t", size=1 << 20, backing="c0")
+    for step in separate("c0", "c1"):
+        server.request(step)
+    target = {"driver": "file", "filename": "t"}
+    server.execute("blockdev-add", driver="qcow2", node_name="t", file=target, backing=None)
+    small = {"granularity": 4096, "buf-size": 100000}
+    server.execute("blockdev-mirror", job_id="j", device="f1", target="t", sync="top", **small)
+    server.wait_event("BLOCK_JOB_READY")
+    server.execute("job-complete", id="j")
+    server.wait_job("j", "null")
+    server.close()
+    assert qemu_img(server.dir, "compare", "t", "c1").startswith("Images are identical")
+
+
 @pytest.mark.only_qmpd("the original hangs")
 def test_write_to_a_pending_mirror(start_server):
     """What was written now would be lost; the job can be finalized afterwards."""

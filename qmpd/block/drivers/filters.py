@@ -14,9 +14,11 @@ from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from qmpd.block.driver import Driver
     from qmpd.block.graph import Graph
-    from qmpd.block.node import Edge
+    from qmpd.block.node import Edge, Parent
     from qmpd.block.options import Flags
 
 
@@ -50,16 +52,34 @@ class CommitTop(JobFilter):
 
 
 class MirrorTop(JobFilter):
-    """Above the active layer while it is committed; writes pass through."""
+    """Above a node while it is copied; writes pass through."""
 
     name = "mirror_top"
+    is_commit = False
+    """Whether the copy goes into a node below."""
     stopped = False
+    copy: Callable[[int, int, bytes | memoryview | None], None] | None = None
+    """Told of what has been written, zeros without data, if that is copied at once."""
+
+    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
+        """Write below, and tell."""
+        super().pwrite(offset, data)
+        if self.copy is not None:
+            self.copy(offset, len(data), data)
+
+    def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
+        """Let the node below do it, and tell; no space is given back (observed on QEMU 7.2)."""
+        del unmap
+        super().write_zeroes(offset, length, unmap=False)
+        if self.copy is not None:
+            self.copy(offset, length, None)
 
     def edge_permissions(self, edge: Edge, perm: int, shared: int, flags: Flags) -> tuple[int, int]:
-        """What the device needs, except consistent reads, which the job cannot promise."""
-        del edge, flags
+        """What the device needs, except consistent reads, which a commit cannot promise."""
         if self.stopped:
             return 0, p.ALL
+        if not self.is_commit:
+            return super().edge_permissions(edge, perm, shared, flags)
         return perm & ~p.CONSISTENT_READ, shared | p.WRITE
 
 
@@ -96,7 +116,7 @@ def insert_node(graph: Graph, driver: Driver, above: Node, name: str | None) -> 
         graph.attach(tx, node, above, "file", p.ROLE_FILTERED | p.ROLE_PRIMARY)
         refresh(tx)
     try:
-        replace_node(graph, above, node, keep=node)
+        replace_node(graph, above, node, keep=(node,))
     except QmpError:
         _drop_child(graph, node)
         raise
@@ -122,8 +142,8 @@ def _move(graph: Graph, tx: Transaction, edge: Edge, child: Node) -> None:
     graph.retarget(tx, edge, child)
 
 
-def replace_node(graph: Graph, old: Node, new: Node, *, keep: Node | None = None) -> None:
-    """Let all parents of ``old`` use ``new`` instead, except jobs and ``keep``.
+def replace_node(graph: Graph, old: Node, new: Node, *, keep: Collection[Parent] = ()) -> None:
+    """Let all parents of ``old`` use ``new`` instead, except jobs and those of ``keep``.
 
     Raises:
         QmpError: a link is frozen or the permissions conflict.
@@ -131,6 +151,8 @@ def replace_node(graph: Graph, old: Node, new: Node, *, keep: Node | None = None
     with Transaction() as tx:
         for edge in list(old.parents):
             if edge.parent.kind != "block-job" and edge.parent is not keep:
+        for edge in reversed(old.parents):
+            if edge.parent.kind != "block-job" and edge.parent not in keep:
                 _move(graph, tx, edge, new)
         refresh(tx)
 
@@ -138,13 +160,13 @@ def replace_node(graph: Graph, old: Node, new: Node, *, keep: Node | None = None
 def remove_filter(graph: Graph, node: Node) -> None:
     """Take a filter out again: its parents use the node below."""
     below = node.children["backing"].child
-    replace_node(graph, node, below, keep=node)
+    replace_node(graph, node, below, keep=(node,))
     graph.collect([node])
 
 
 def remove_node(graph: Graph, node: Node) -> None:
     """Take a node of :func:`insert_node` out again; what still holds it holds an empty one."""
-    replace_node(graph, node, node.children["file"].child, keep=node)
+    replace_node(graph, node, node.children["file"].child, keep=(node,))
     _drop_child(graph, node)
 
 

@@ -32,6 +32,7 @@ DEFINITIONS: tuple[Command | Event, ...] = (
     query.QUERY_NAMED_BLOCK_NODES,
     query.X_DEBUG_QUERY_BLOCK_GRAPH,
     *bitmaps.BITMAPS,
+    jobs.BLOCKDEV_MIRROR,
     jobs.BLOCK_STREAM,
     *jobs.BLOCK_JOB_VERBS,
     blockdev.BLOCKDEV_ADD,

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from qmpd.schema.models.common import BlockDeviceIoStatus, JobStatus, JobType
-from qmpd.schema.models.kinds import DEPRECATED, Choice, Command, Event, Int, Opt, Struct
+from qmpd.schema.models.kinds import DEPRECATED, Choice, Command, Event, Int, Opt, Struct, Uint32
 
 
 class BlockdevOnError(Choice):
@@ -66,6 +66,56 @@ class BlockStream(Struct):
     """What to do about an I/O error."""
     filter_node_name: Opt[str] = None
     """Name of the filter node that the job puts above the device."""
+    auto_finalize: Opt[bool] = None
+    """Whether the job finalizes by itself."""
+    auto_dismiss: Opt[bool] = None
+    """Whether the job vanishes by itself once concluded."""
+
+
+class MirrorSyncMode(Choice):
+    """What of a node is copied."""
+
+    TOP = "top"
+    FULL = "full"
+    NONE = "none"
+    INCREMENTAL = "incremental"
+    BITMAP = "bitmap"
+
+
+class MirrorCopyMode(Choice):
+    """When what guests write is copied."""
+
+    BACKGROUND = "background"
+    WRITE_BLOCKING = "write-blocking"
+
+
+class BlockdevMirror(Struct):
+    """Copy a node into another one, which takes its place when the job is completed."""
+
+    job_id: Opt[str] = None
+    """Identifier of the job; the device's name when absent."""
+    device: str
+    """The root node or drive that is copied."""
+    target: str
+    """The node that receives the data."""
+    replaces: Opt[str] = None
+    """The node whose place the target takes; the device when absent."""
+    sync: MirrorSyncMode
+    """What is copied: all, the topmost image, or only what guests write from now on."""
+    speed: Opt[Int] = None
+    """Most bytes per second; 0 for no limit."""
+    granularity: Opt[Uint32] = None
+    """Bytes that are copied even if less was written; the target's clusters when absent."""
+    buf_size: Opt[Int] = None
+    """Bytes that are on their way at a time."""
+    on_source_error: Opt[BlockdevOnError] = None
+    """What to do about an error of reading."""
+    on_target_error: Opt[BlockdevOnError] = None
+    """What to do about an error of writing."""
+    filter_node_name: Opt[str] = None
+    """Name of the filter node that the job puts above the device."""
+    copy_mode: Opt[MirrorCopyMode] = None
+    """Whether guests' writes go to the target at once or later."""
     auto_finalize: Opt[bool] = None
     """Whether the job finalizes by itself."""
     auto_dismiss: Opt[bool] = None
@@ -270,6 +320,7 @@ class BlockJobReady(BlockJobProgress):
 
 BLOCK_COMMIT = Command("block-commit", BlockCommit)
 BLOCK_STREAM = Command("block-stream", BlockStream)
+BLOCKDEV_MIRROR = Command("blockdev-mirror", BlockdevMirror)
 QUERY_BLOCK_JOBS = Command("query-block-jobs", None, list[BlockJobInfo])
 
 BLOCK_JOB_VERBS = (
