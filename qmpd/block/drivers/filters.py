@@ -150,8 +150,6 @@ def replace_node(graph: Graph, old: Node, new: Node, *, keep: Collection[Parent]
     """
     with Transaction() as tx:
         for edge in list(old.parents):
-            if edge.parent.kind != "block-job" and edge.parent is not keep:
-        for edge in reversed(old.parents):
             if edge.parent.kind != "block-job" and edge.parent not in keep:
                 _move(graph, tx, edge, new)
         refresh(tx)
