@@ -106,6 +106,8 @@ class _Builder:
             known.DEVICE: self._device,
             known.QTEST: self._qtest,
             known.DRIVE: self._drive,
+            known.NBD_SERVER: self._nbd_server,
+            known.EXPORT: self._export,
         }
 
     def run(self, line: CommandLine) -> None:
@@ -179,6 +181,16 @@ class _Builder:
 
     def _drive(self, option: Option) -> None:
         self._open_drive(option.value)
+
+    def _nbd_server(self, option: Option) -> None:
+        from qmpd.commands.exports import start_server
+
+        start_server(self._machine, option.value)
+
+    def _export(self, option: Option) -> None:
+        from qmpd.commands.exports import block_export_add
+
+        block_export_add(self._machine, option.value)
 
     def _open_drive(self, given: Opts) -> None:
         from qmpd.drives import Bays, open_drive

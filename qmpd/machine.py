@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qmpd.block.options import Flags
     from qmpd.commands.devices import Names
     from qmpd.commands.dispatch import Encoded
+    from qmpd.commands.exports import Exports, Server
     from qmpd.commands.queries import FlatReport
     from qmpd.lab.levers import Levers
     from qmpd.lab.profile import Profile
@@ -172,6 +173,8 @@ class Machine:
         self.objects: dict[str, str] = {}
         """User-created objects: id to type."""
         self.graph.objects = self.objects
+        self.exports: Exports | None = None
+        """What other programs reach over NBD, once anybody has asked for that."""
         self.open_drive: Callable[[Opts], None] = _open_no_drive
         """Opens what ``drive_add`` describes, as ``-drive`` would."""
         self.on_quit: Callable[[], None] | None = None
@@ -254,6 +257,17 @@ class Machine:
         self.graph.drives[user.name] = user
         self.devices[user.name] = Device(user, "", removable=True)
 
+    def serve_nbd(self, exports: Exports, path: str, limit: int) -> Server:
+        """Let clients come to the exports, at most ``limit`` at a time unless it is 0.
+
+        Raises:
+            QmpError: nobody can listen on that path.
+        """
+        from qmpd.monitor.chardev import SocketServer
+        from qmpd.monitor.nbd import NbdServer
+
+        return NbdServer(self.scheduler, SocketServer(path=path), exports, self.jobs, limit)
+
     def start(self) -> None:
         """Let clients in."""
         for monitor in self.monitors:
@@ -306,6 +320,8 @@ class Machine:
             self.emit("SHUTDOWN", told)
 
     def _cancel_jobs(self) -> None:
+        if self.exports is not None:
+            self.exports.end()
         self.dispatcher.hold_reply()  # a job whose slice is on the worker ends a little later
         self.jobs.cancel_all(self.graph.nodes.values(), self._ended)
 
@@ -319,6 +335,8 @@ class Machine:
         if self._closed:
             return
         self._closed = True
+        if self.exports is not None:
+            self.exports.close()
         self.jobs.close()
         self.scheduler.close()  # its worker must not write to descriptors that are closed
         for monitor in self.monitors:
@@ -335,6 +353,8 @@ class Machine:
         if self._closed:
             return
         self._closed = True
+        if self.exports is not None:
+            self.exports.close()
         self.jobs.close()
         self.scheduler.close()
         for monitor in self.monitors:

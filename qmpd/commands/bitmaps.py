@@ -22,7 +22,8 @@ _SMALLEST_CLUSTER = 4096
 _LONGEST_NAME = 1023
 
 
-def _find_node(graph: Graph, name: str) -> Node:
+def find_node(graph: Graph, name: str) -> Node:
+    """The node of that name, or the one in the drive of that name; raises ``QmpError``."""
     try:
         return graph.lookup(name, name)
     except QmpError:
@@ -31,7 +32,8 @@ def _find_node(graph: Graph, name: str) -> Node:
         raise QmpError(wording.node_not_found(name)) from None
 
 
-def _find(node: Node, name: str) -> NamedBitmap:
+def find_bitmap(node: Node, name: str) -> NamedBitmap:
+    """The node's bitmap of that name; raises ``QmpError``."""
     wanted = name.encode("utf-8", "surrogateescape")
     for bitmap in named_bitmaps(node):
         if bitmap.name == wanted:
@@ -39,7 +41,8 @@ def _find(node: Node, name: str) -> NamedBitmap:
     raise QmpError(wording.bitmap_not_found(name))
 
 
-def _check_usable(bitmap: NamedBitmap) -> None:
+def check_usable(bitmap: NamedBitmap) -> None:
+    """Raise ``QmpError`` if somebody else uses the bitmap, or it means nothing."""
     if bitmap.busy:
         raise QmpError(wording.bitmap_busy(bitmap.text()))
     if bitmap.inconsistent:
@@ -119,9 +122,9 @@ class _Change(BitmapAction):
             QmpError: there is no such bitmap, or it must not be changed.
         """
         self.graph.generation += 1
-        node = _find_node(self.graph, self.data["node"])
-        bitmap = _find(node, self.data["name"])
-        _check_usable(bitmap)
+        node = find_node(self.graph, self.data["node"])
+        bitmap = find_bitmap(node, self.data["name"])
+        check_usable(bitmap)
         self.change(node, bitmap)
 
     def change(self, node: Node, bitmap: NamedBitmap) -> None:
@@ -175,8 +178,8 @@ class Remove(BitmapAction):
         Raises:
             QmpError: there is no such bitmap, or it must not be removed.
         """
-        node = _find_node(self.graph, self.data["node"])
-        bitmap = _find(node, self.data["name"])
+        node = find_node(self.graph, self.data["node"])
+        bitmap = find_bitmap(node, self.data["name"])
         if bitmap.busy:
             raise QmpError(wording.bitmap_busy(bitmap.text()))
         _check_writable(node, bitmap)
@@ -211,8 +214,8 @@ class Merge(BitmapAction):
         Raises:
             QmpError: there is none of that name, or one must not be used.
         """
-        node = _find_node(self.graph, self.data["node"])
-        target = _find(node, self.data["target"])
+        node = find_node(self.graph, self.data["node"])
+        target = find_bitmap(node, self.data["target"])
         size = node.driver.length()
         sources = [self._source(node, given, target, size) for given in self.data["bitmaps"]]
         old = target.copy()
@@ -225,13 +228,13 @@ class Merge(BitmapAction):
         self, node: Node, given: str | dict[str, Any], target: NamedBitmap, size: int
     ) -> NamedBitmap:
         if isinstance(given, dict):
-            other = _find_node(self.graph, given["node"])
-            bitmap = _find(other, given["name"])
+            other = find_node(self.graph, given["node"])
+            bitmap = find_bitmap(other, given["name"])
         else:
-            other, bitmap = node, _find(node, given)
-        _check_usable(target)
+            other, bitmap = node, find_bitmap(node, given)
+        check_usable(target)
         _check_writable(node, target)
-        _check_usable(bitmap)
+        check_usable(bitmap)
         if other.driver.length() != size:
             raise QmpError(wording.bitmap_sizes(size, other.driver.length()))
         return bitmap
@@ -307,5 +310,5 @@ def block_dirty_bitmap_sha256(machine: Machine, node: str, name: str) -> dict[st
     Raises:
         QmpError: there is no such bitmap.
     """
-    found = _find_node(machine.graph, node)
-    return {"sha256": _find(found, name).sha256(found.driver.length())}
+    found = find_node(machine.graph, node)
+    return {"sha256": find_bitmap(found, name).sha256(found.driver.length())}

@@ -117,6 +117,18 @@ _TABLE: dict[str, Command] = {
     ),
     "x-blockdev-set-iothread": Command("iothreads", "set_iothread", changes_graph=True),
     "blockdev-mirror": Command("mirror", "blockdev_mirror", changes_graph=True, whole=True),
+    **{
+        name: Command("exports", name.replace("-", "_"), changes_graph=True, whole=True)
+        for name in (
+            "nbd-server-start",
+            "nbd-server-add",
+            "nbd-server-remove",
+            "block-export-add",
+            "block-export-del",
+        )
+    },
+    "nbd-server-stop": Command("exports", "nbd_server_stop", changes_graph=True),
+    "query-block-exports": Command("exports", "query_block_exports"),
     **_jobs("pause", "resume", "cancel", "complete", "finalize", "dismiss"),
     "block-job-set-speed": Command("jobs", "block_job_set_speed", changes_graph=True),
     "query-jobs": Command("jobs", "query_jobs"),

@@ -143,6 +143,65 @@ def no_iothread(name: str) -> str:
     return f"Cannot find iothread {name}"
 
 
+# --- exports --------------------------------------------------------------------------------
+
+NBD_RUNNING = "NBD server already running"
+NBD_NOT_RUNNING = "NBD server not running"
+EXPORT_ID = "Invalid block export id"
+EXPORT_READ_ONLY = "Cannot export read-only node as writable"
+EXPORT_HARD_HINT = "Use mode='hard' to force client disconnect"
+
+
+def no_tls_credentials(name: str) -> str:
+    """There are no such credentials."""
+    return f"No TLS credentials with id '{name}'"
+
+
+def export_not_found(name: str) -> str:
+    """There is no export with that id."""
+    return f"Export '{name}' is not found"
+
+
+def export_id_taken(name: str) -> str:
+    """There is an export with that id."""
+    return f"Block export id '{name}' is already in use"
+
+
+def export_name_taken(name: str) -> str:
+    """Clients know another export by that name."""
+    return f"NBD server already has export named '{name}'"
+
+
+def export_name_too_long(name: str) -> str:
+    """The protocol has no room for the name."""
+    return f"export name '{name}' too long"
+
+
+def export_description_too_long(text: str) -> str:
+    """The protocol has no room for the description."""
+    return f"description '{text}' too long"
+
+
+def export_iothread(name: str) -> str:
+    """There is no such thread."""
+    return f'iothread "{name}" not found'
+
+
+def export_bitmap_not_found(name: str) -> str:
+    """Neither the node nor what it is read through has such a bitmap."""
+    return f"Bitmap '{name}' is not found"
+
+
+def export_bitmap_enabled(name: str) -> str:
+    """The bitmap would change under clients that cannot write."""
+    return f"Enabled bitmap '{name}' incompatible with readonly export"
+
+
+def export_has_clients(name: str) -> str:
+    """An export is not ended as long as there are clients."""
+    return f"export '{name}' still in use"
+
+
 # --- bitmaps --------------------------------------------------------------------------------
 
 BITMAP_NAME_EMPTY = "Bitmap name cannot be empty"

@@ -90,6 +90,14 @@ ROWS: tuple[Row, ...] = (
         for verb in ("enable", "disable", "merge")
     ),
     Row(ARGUMENT, "block-dirty-bitmap-add disabled", since="4.0", shows=_UNEXPECTED),
+    *(
+        Row(COMMAND, command, since="5.2", shows=_REFUSED)
+        for command in ("block-export-add", "block-export-del", "query-block-exports")
+    ),
+    Row(ARGUMENT, "nbd-server-start max-connections", since="5.2", shows=_UNEXPECTED),
+    Row(ARGUMENT, "nbd-server-start tls-authz", since="4.0", shows=_UNEXPECTED),
+    Row(ARGUMENT, "nbd-server-add description", since="5.0", shows=_UNEXPECTED),
+    Row(ARGUMENT, "nbd-server-add bitmap", since="4.0", shows=_UNEXPECTED),
     Row(ARGUMENT, "blockdev-change-medium force", since="7.1", shows=_UNEXPECTED),
     Row(ARGUMENT, "query-named-block-nodes flat", since="5.0", shows=_UNEXPECTED),
     Row(ARGUMENT, "block-commit on-error", since="5.0", shows=_UNEXPECTED),

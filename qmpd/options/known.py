@@ -13,6 +13,7 @@ TRACE, DAEMONIZE, HELP, VERSION = "trace", "daemonize", "help", "version"
 MON, MONITOR, QMP, QMP_PRETTY = "mon", "monitor", "qmp", "qmp-pretty"
 DEVICE, STOPPED, NAME, NODEFAULTS = "device", "S", "name", "nodefaults"
 QTEST, DRIVE, ADD_FD = "qtest", "drive", "add-fd"
+EXPORT, NBD_SERVER = "export", "nbd-server"
 STORAGE, SCENARIO, LAB, PROFILE = "storage", "scenario", "lab", "profile"
 
 COMMON = {
@@ -43,7 +44,6 @@ ALIASES = {"h": HELP, "V": VERSION, "T": TRACE}
 
 # Options that qmpd lacks, and what to do instead.
 USE_BLOCKDEV = "use -blockdev and -device"
-_NO_EXPORTS = "its nodes can be reached through QMP only"
 _DRIVES = ("hda", "hdb", "hdc", "hdd", "cdrom", "fda", "fdb", "sd", "mtdblock", "pflash")
 LACKING = {
     **dict.fromkeys(_DRIVES, USE_BLOCKDEV),
@@ -53,11 +53,8 @@ LACKING = {
     "readconfig": "give the options on the command line",
     "set": "give the parameter with its option",
     "snapshot": "put a qcow2 overlay on top of the image",
-    "export": _NO_EXPORTS,
-    "nbd-server": _NO_EXPORTS,
 }
 _LACKING_FLAGS = {"preconfig", "snapshot"}
-LACKING_STORAGE_DAEMON = {"export", "nbd-server"}
 
 # Options without a meaning to a block layer.
 IGNORED_WITH_ARGUMENT = {
@@ -185,7 +182,7 @@ OLD_FLAGS = {
     "virtfs_synth",
 }
 
-_ONLY_STORAGE_DAEMON = {"export": True, "nbd-server": True}
+ONLY_STORAGE_DAEMON = {EXPORT: True, NBD_SERVER: True}
 
 # Every option, and whether an argument follows it.
 _ALL: dict[str, bool] = {
@@ -196,7 +193,7 @@ _ALL: dict[str, bool] = {
     **COMMON,
     **SYSTEM,
     **OWN,
-    **_ONLY_STORAGE_DAEMON,
+    **ONLY_STORAGE_DAEMON,
 }
 
 
@@ -207,7 +204,7 @@ def takes_argument(name: str) -> bool | None:
 
 def in_storage_daemon(name: str) -> bool:
     """Tell whether the storage daemon has the option, or it is one of qmpd's own."""
-    return name in COMMON or name in OWN or name in _ONLY_STORAGE_DAEMON
+    return name in COMMON or name in OWN or name in ONLY_STORAGE_DAEMON
 
 
 def completed(name: str, *, joined: bool) -> str:
@@ -223,7 +220,7 @@ def completed(name: str, *, joined: bool) -> str:
 
 def long_options() -> list[str]:
     """The options that the storage daemon has, in the order of its complaints."""
-    return sorted((*COMMON, *_ONLY_STORAGE_DAEMON))
+    return sorted((*COMMON, *ONLY_STORAGE_DAEMON))
 
 
 def is_system_only(name: str) -> bool:

@@ -49,7 +49,7 @@ class Option:
 
     ``kind`` is one of the names in :mod:`qmpd.options.known`; ``value`` is
 
-    - ``blockdev``, ``object``: the typed members, as the visitor gives them;
+    - ``blockdev``, ``object``, ``nbd-server``, ``export``: the typed members, as the visitor gives them;
     - ``device``: the properties, texts unless they came as JSON, ``driver`` among them;
     - ``chardev``: a :class:`~qmpd.options.chardev.Chardev`;
     - ``mon``: a :class:`Monitor`, whichever option asked for it.
@@ -102,6 +102,16 @@ def _visited(type_name: str, text: str, implied_key: str) -> dict[str, Any]:
 
 def _read_blockdev(_context: Context, option: Option) -> list[Option]:
     option.value = _visited("BlockdevOptions", option.text, "driver")
+    return [option]
+
+
+def _read_nbd_server(_context: Context, option: Option) -> list[Option]:
+    option.value = _visited("NbdServerOptions", option.text, "")
+    return [option]
+
+
+def _read_export(_context: Context, option: Option) -> list[Option]:
+    option.value = _visited("BlockExportOptions", option.text, "type")
     return [option]
 
 
@@ -309,8 +319,10 @@ READ: dict[str, Callable[[Context, Option], list[Option]]] = {
     known.CHARDEV: _read_chardev,
     known.DEVICE: _read_device,
     known.DRIVE: _read_drive,
+    known.EXPORT: _read_export,
     known.MON: _read_mon,
     known.MONITOR: _read_monitor,
+    known.NBD_SERVER: _read_nbd_server,
     known.OBJECT: _read_object,
     known.QMP: _read_qmp,
     known.QMP_PRETTY: _read_qmp_pretty,

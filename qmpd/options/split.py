@@ -132,7 +132,7 @@ def _program(found: list[Word]) -> str:
         if part.startswith("id=")
     }
     for word in options:
-        if word.joined or word.name in known.LACKING_STORAGE_DAEMON:
+        if word.joined or word.name in known.ONLY_STORAGE_DAEMON:
             return STORAGE_DAEMON
         if word.name == known.MONITOR and _names_chardev(word, ids):
             return STORAGE_DAEMON

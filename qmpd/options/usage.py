@@ -16,6 +16,8 @@ Nodes and devices
                                                     a named drive with a node in it
   --device TYPE[,drive=NODE][,id=ID][,...]          attach a guest device (key=value or JSON)
   --object [qom-type=]TYPE,id=ID[,...]              make an object (key=value or JSON)
+  --nbd-server addr.type=unix,addr.path=PATH        serve exports over NBD (storage daemon)
+  --export [type=]nbd,id=ID,node-name=NODE[,...]    export a node (storage daemon)
 
 Monitors
   --chardev socket,id=ID,path=PATH[,server=on|off][,wait=on|off]

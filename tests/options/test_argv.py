@@ -256,8 +256,6 @@ def test_objects_of_the_storage_daemon_nest():
         ["-snapshot"],
         ["-incoming", "defer"],
         ["-S", "disk.img"],
-        ["--nbd-server", "addr.type=unix,addr.path=x"],
-        ["--export", "nbd,id=e,node-name=n"],
         ["-readconfig", "f"],
         ["-loadvm", "x"],
     ],
@@ -295,7 +293,7 @@ def real_options(*, takes_argument):
     """The options that the system emulator has, too, and that do or do not take an argument."""
     tables = [*REAL_TABLES, {name: known.takes_argument(name) for name in known.LACKING}]
     names = {name for table in tables for name, takes in table.items() if takes == takes_argument}
-    return sorted(names - {"export", "nbd-server"})
+    return sorted(names)
 
 
 @pytest.mark.oracle

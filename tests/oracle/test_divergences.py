@@ -4,6 +4,7 @@ Each entry of that list names the test here that pins qmpd's side of it.
 """
 
 import json
+import subprocess
 
 import pytest
 
@@ -442,6 +443,29 @@ def test_bitmap_of_a_file_node(start_server):
     add_bitmap(server, "f", "b", granularity=65536)
     server.execute("human-monitor-command", command_line='qemu-io x "write -q 0 128k"')
     assert bitmap_counts(server, "f")["b"] >= 128 << 10
+
+
+@pytest.mark.only_qmpd("the original has them")
+def test_exports_that_were_not_built(server):
+    address = {"type": "inet", "data": {"host": "127.0.0.1", "port": "0"}}
+    assert server.refusal("nbd-server-start", addr=address) == (
+        "Parameter 'type' does not accept value 'inet'"
+    )
+    address = {"type": "unix", "data": {"path": "n"}}
+    assert server.refusal("nbd-server-start", addr=address, tls_creds="t") == (
+        "No TLS credentials with id 't'"
+    )
+    server.execute("blockdev-add", driver="null-co", node_name="x")
+    fuse = {"type": "fuse", "id": "e", "node-name": "x", "mountpoint": "m"}
+    assert server.refusal("block-export-add", **fuse) == (
+        "Parameter 'type' does not accept value 'fuse'"
+    )
+    server.execute("nbd-server-start", addr=address)
+    server.execute("block-export-add", type="nbd", id="e", node_name="x", writable=True)
+    listed = subprocess.run(
+        ["qemu-nbd", "-L", "-k", str(server.dir / "n")], check=True, capture_output=True, text=True
+    ).stdout
+    assert "( flush fua zeroes df multi cache )" in listed
 
 
 @pytest.mark.only_qmpd("the original announces it")

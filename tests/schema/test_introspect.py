@@ -15,6 +15,7 @@ PROGRAMS = ("system", "storage-daemon")
 RESTRICTED = (
     *({"qcow2", "null-co"}, {"iothread", "secret"}, {"qcow2"}),
     {"abort", "blockdev-snapshot"},
+    *({"unix"}, {"nbd"}),
 )
 
 Schema = dict[str, dict[str, Any]]

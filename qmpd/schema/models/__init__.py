@@ -8,6 +8,7 @@ from qmpd.schema.models import (
     bitmaps,
     blockdev,
     control,
+    exports,
     jobs,
     lab,
     media,
@@ -42,6 +43,7 @@ DEFINITIONS: tuple[Command | Event, ...] = (
     *jobs.BLOCK_JOB_EVENTS,
     blockdev.X_BLOCKDEV_SET_IOTHREAD,
     *jobs.JOBS,
+    *exports.EXPORTS,
     snapshots.TRANSACTION,
     *control.CONTROL,
     *objects.OBJECTS,
@@ -60,7 +62,7 @@ LAST = {STORAGE_DAEMON: snapshots.TRANSACTION.name}
 EVENTS: dict[str, Event] = {d.name: d for d in DEFINITIONS if isinstance(d, Event)}
 
 # Types of command-line options that no command has.
-OPTIONS = (control.MonitorOptions,)
+OPTIONS = (control.MonitorOptions, exports.NbdServerOptions)
 
 NAMESPACE: dict[str, object] = {
     **STRUCTS,
