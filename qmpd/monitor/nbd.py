@@ -10,12 +10,13 @@ import errno
 import os
 import struct
 
-from qmpd.block.driver import UNALLOCATED, ZERO
+from qmpd.errors import QmpError
 from qmpd.jobs.mirroring import bitmaps_of_jobs, note_guest_write
+from qmpd.monitor.nbd_extents import ALLOCATION, BITMAP, extents
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from qmpd.block.node import Node
     from qmpd.commands.exports import Export, Exports
@@ -39,30 +40,21 @@ _CHUNK = struct.Struct(">IHHQI")
 _CHUNK_MAGIC = 0x668E33EF
 _DONE = 1
 
-_EXPORT_NAME, _ABORT, _LIST, _INFO, _GO, _STRUCTURED, _LIST_META, _SET_META = (
-    1,
-    2,
-    3,
-    6,
-    7,
-    8,
-    9,
-    10,
-)
+_EXPORT_NAME, _ABORT, _LIST = 1, 2, 3
+_INFO, _GO, _STRUCTURED, _LIST_META, _SET_META = 6, 7, 8, 9, 10
 _ACK, _SERVER, _REP_INFO, _META = 1, 2, 3, 4
 _UNSUPPORTED, _INVALID, _UNKNOWN = (1 << 31) + 1, (1 << 31) + 3, (1 << 31) + 6
 _READ, _WRITE, _DISC, _FLUSH, _CACHE, _WRITE_ZEROES, _BLOCK_STATUS = 0, 1, 2, 3, 5, 6, 7
 _FUA, _NO_HOLE, _ONE = 1, 2, 8
 _OFFSET_DATA, _STATUS, _ERROR = 1, 5, (1 << 15) + 1
-_LONGEST_OPTION, _LONGEST_REQUEST, _LONGEST_STATUS = 1 << 16, 32 << 20, (1 << 32) - (64 << 10)
+_LONGEST_OPTION, _LONGEST_REQUEST = 1 << 16, 32 << 20
+_MOST_UNREAD = _MOST_UNSENT = 64 << 20
+"""Bytes of requests and of replies that wait; a client that does not read is not read either."""
 _FLAGS = 1 | 4 | 8 | 128 | 256 | 1024
 """Flags are there; flush, FUA, whole reads, many connections and prefetching are understood."""
 _READ_ONLY, _ZEROES = 2, 64
-_HOLE, _ZEROED = 1, 2
-_MOST_EXTENTS = 4096
 _SHOWN = 80
 """Characters of a name that a complaint repeats."""
-_ALLOCATION, _BITMAP = "base:allocation", "qemu:dirty-bitmap:"
 
 
 class NbdServer:
@@ -110,7 +102,7 @@ class _Client:
         self._input = bytearray()
         self._output = bytearray()
         self._export: Export | None = None
-        self._structured = False
+        self._structured = self._deaf = False
         self._contexts: list[tuple[int, str]] = []
         os.set_blocking(fd, False)
         server.reactor.add_reader(fd, self._readable)
@@ -124,7 +116,8 @@ class _Client:
         fd, self._fd = self._fd, -1
         if self._output:
             self._server.reactor.remove_writer(fd)
-        self._server.reactor.remove_reader(fd)
+        if not self._deaf:
+            self._server.reactor.remove_reader(fd)
         self._server.reactor.close_fd(fd)
         self._server.clients.remove(self)
         if self._export is not None:
@@ -143,15 +136,22 @@ class _Client:
             self.close()
             return
         self._input += data
-        if self._wanted is not None:
-            self._pump()
+        self._pump()
 
     def _pump(self) -> None:
-        """Go on as far as there is something to go on with."""
+        """Go on as far as there is something to go on with, and as the client reads replies."""
         while self._fd >= 0 and self._wanted is not None and len(self._input) >= self._wanted:
+            if len(self._output) > _MOST_UNSENT:
+                break
             data = bytes(self._input[: self._wanted])
             del self._input[: self._wanted]
             self._step(data)
+        if self._fd >= 0 and self._deaf is not (len(self._input) > _MOST_UNREAD):
+            self._deaf = not self._deaf
+            if self._deaf:
+                self._server.reactor.remove_reader(self._fd)
+            else:
+                self._server.reactor.add_reader(self._fd, self._readable)
 
     def _step(self, data: bytes) -> None:
         try:
@@ -181,6 +181,7 @@ class _Client:
         self._flush_output()
         if not self._output and self._fd >= 0:
             self._server.reactor.remove_writer(self._fd)
+        self._pump()
 
     def _flush_output(self) -> None:
         try:
@@ -255,7 +256,7 @@ class _Client:
 
     def _choose(self, option: int, export: Export, rest: bytes) -> None:
         """Agree on what the client may ask about blocks, or say what it could ask."""
-        offered = [_ALLOCATION, *(_BITMAP + bitmap.text() for bitmap in export.bitmaps)]
+        offered = [ALLOCATION, *(BITMAP + bitmap.text() for bitmap in export.bitmaps)]
         count, at = int.from_bytes(rest[:4], "big"), 4
         wanted: list[str] = []
         for _ in range(count):
@@ -294,6 +295,9 @@ class _Client:
             except OSError as error:
                 self._fail(handle, error.errno or errno.EIO)
                 continue
+            except QmpError:
+                self._fail(handle, errno.EIO)
+                continue
             self._answer(handle, chunk, answer)
 
     def _answer(self, handle: int, chunk: int, answer: list[bytes]) -> None:
@@ -324,7 +328,7 @@ class _Client:
         if kind == _BLOCK_STATUS and self._structured and self._contexts:
             one = bool(flags & _ONE)
             return _STATUS, [
-                number.to_bytes(4, "big") + _packed(_extents(export, name, offset, length, one))
+                number.to_bytes(4, "big") + _packed(extents(export, name, offset, length, one))
                 for number, name in self._contexts
             ]
         if kind in (_WRITE, _WRITE_ZEROES):
@@ -374,57 +378,3 @@ def _check_range(export: Export, kind: int, offset: int, length: int) -> None:
 
 def _packed(extents: list[tuple[int, int]]) -> bytes:
     return b"".join(struct.pack(">II", length, state) for length, state in extents)
-
-
-def _extents(
-    export: Export, context: str, offset: int, length: int, one: bool
-) -> list[tuple[int, int]]:
-    """Lengths and states of what a range consists of, as a context sees it."""
-    state: Callable[[int, int], tuple[int, int]]
-    if context == _ALLOCATION:
-
-        def state(at: int, left: int) -> tuple[int, int]:
-            return _allocation(export.node, at, left)
-
-    else:
-        bitmap = next(b for b in export.bitmaps if _BITMAP + b.text() == context)
-        runs = [(start, start + size) for start, size in bitmap.runs()]
-
-        def state(at: int, left: int) -> tuple[int, int]:
-            return _dirt(runs, at, left)
-
-    found: list[tuple[int, int]] = []
-    end = offset + min(length, _LONGEST_STATUS)
-    while offset < end and len(found) < (1 if one else _MOST_EXTENTS):
-        size, kind = state(offset, end - offset)
-        if found and found[-1][1] == kind:
-            found[-1] = found[-1][0] + size, kind
-        else:
-            found.append((size, kind))
-        offset += size
-    return found
-
-
-def _dirt(runs: list[tuple[int, int]], at: int, left: int) -> tuple[int, int]:
-    for start, end in runs:
-        if start <= at < end:
-            return min(left, end - at), 1
-        if start > at:
-            return min(left, start - at), 0
-    return left, 0
-
-
-def _allocation(node: Node, at: int, left: int) -> tuple[int, int]:
-    here: Node | None = node
-    while here is not None:
-        inside = here.driver.length() - at
-        if inside <= 0:
-            break
-        extent = here.driver.extent(at, min(left, inside))
-        left = extent.length
-        if extent.kind != UNALLOCATED:
-            return left, _HOLE | _ZEROED if extent.kind == ZERO else 0
-        from qmpd.block.chain import next_in_chain
-
-        here = next_in_chain(here)
-    return left, _HOLE | _ZEROED

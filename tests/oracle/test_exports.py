@@ -1,6 +1,8 @@
 """Nodes that are exported over NBD: the commands, the options, and what clients find."""
 
+import contextlib
 import json
+import socket
 import subprocess
 
 import pytest
@@ -222,6 +224,39 @@ def test_clients():
             chain(directory, "a", "o", writes={"a": ["write -q -P 7 0 100k"]})
             and image(directory, "r", size=MIB)
         ),
+    )
+
+
+def talk(*messages):
+    """Say something that is no protocol, and wait until the server hangs up."""
+
+    def run(server):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(30)
+            client.connect(str(server.dir / "n.sock"))
+            with contextlib.suppress(ConnectionError):  # it need not have read everything
+                for message in messages:
+                    client.sendall(message)
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(4096):
+                    pass
+        return []
+
+    return Step(f"garbage: {messages}", run)
+
+
+def test_clients_that_make_no_sense():
+    """Whoever does not speak the protocol is let go of, and others are served as before."""
+    handshake = b"\0\0\0\3IHAVEOPT\0\0\0\1\0\0\0\4disk"
+    option = b"\0\0\0\3IHAVEOPT\0\0\0\7\x7f\xff\xff\xff"
+    garbage = [[b""], [b"x" * 100], [option], [handshake, b"y" * 28], [handshake, b"y" * 5]]
+    compare(
+        [
+            *(start(), *NODES, add("disk", "a", name="disk", writable=True)),
+            *(talk(*messages) for messages in garbage),
+            io("write -q -P 5 0 4k", "read -q -P 5 0 4k"),
+        ],
+        images,
     )
 
 

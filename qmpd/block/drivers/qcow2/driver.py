@@ -6,12 +6,13 @@ import errno
 import sys
 
 from qmpd.block import wording
-from qmpd.block.bitmap import NamedBitmap, named_bitmaps
+from qmpd.block.bitmap import named_bitmaps
 from qmpd.block.driver import DATA, UNALLOCATED, ZERO, Driver, Extent, WriteTargets, strerror, warn
 from qmpd.block.drivers.qcow2 import cacheopts, types
 from qmpd.block.drivers.qcow2 import wording as qcow2_wording
 from qmpd.block.drivers.qcow2.compressed import deflate
 from qmpd.block.drivers.qcow2.image import Image
+from qmpd.block.drivers.qcow2.keeping import BitmapKeeper
 from qmpd.block.drivers.qcow2.parsing import Encryption
 from qmpd.block.filename import Names
 from qmpd.errors import QmpError
@@ -78,7 +79,7 @@ class _ChildFile:
         self.driver.flush()
 
 
-class Qcow2Driver(Driver):
+class Qcow2Driver(BitmapKeeper):
     """One qcow2 image."""
 
     name = "qcow2"
@@ -111,8 +112,6 @@ class Qcow2Driver(Driver):
             "cache-clean-interval",
         )
     )
-
-    image: Image
 
     # --- life --------------------------------------------------------------------------
 
@@ -340,44 +339,6 @@ class Qcow2Driver(Driver):
             self.image.resize(size, self.pread if hide else None)
         except QmpError as error:
             raise OSError(errno.ENOTSUP, error.desc) from error
-
-    def check_persistent(self, name: bytes, granularity_bits: int) -> None:
-        """The image has a place for bitmaps, with limits."""
-        try:
-            self.image.check_new_bitmap(name, granularity_bits)
-        except QmpError as error:
-            told = (name.decode("utf-8", "surrogateescape"), self.node.public_name)
-            raise QmpError(wording.bitmap_not_persistent(*told, error.desc)) from None
-
-    def add_bitmap(
-        self, name: bytes, granularity_bits: int, *, enabled: bool, persistent: bool
-    ) -> NamedBitmap:
-        """Let the image record its writes."""
-        made: NamedBitmap
-        if persistent:
-            from qmpd.block.drivers.qcow2.bitmaps import AUTO, Bitmap
-
-            cluster_bits = self.image.cluster_size.bit_length() - 1
-            flags = AUTO if enabled else 0
-            made = stored = Bitmap(name, granularity_bits, cluster_bits, flags=flags)
-            self.image.bitmaps.append(stored)
-        else:
-            made = NamedBitmap(name, granularity_bits, enabled=enabled)
-            self.image.others.append(made)
-        self.node.dirty_bitmaps.insert(0, made)
-        return made
-
-    def unstore_bitmap(self, bitmap: NamedBitmap) -> None:
-        """Take a persistent bitmap out of the file; raises ``OSError``."""
-        for kept in self.image.bitmaps:
-            if kept is bitmap:
-                self.image.remove_bitmap(kept)
-
-    def forget_bitmap(self, bitmap: NamedBitmap) -> None:
-        """Stop recording in a bitmap."""
-        super().forget_bitmap(bitmap)
-        self.image.bitmaps = [each for each in self.image.bitmaps if each is not bitmap]
-        self.image.others = [each for each in self.image.others if each is not bitmap]
 
     def make_empty(self) -> bool:
         """Lay the image out anew; raises ``OSError``."""
