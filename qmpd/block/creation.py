@@ -28,18 +28,32 @@ _WITH_BACKING = frozenset(("qcow2",))
 def create_overlay(graph: Graph, filename: str, image_format: str, node: Node) -> None:
     """Make an image as big as ``node`` with ``node`` as its backing file.
 
+    Raises:
+        QmpError: as for :func:`create_image`.
+    """
+    create_image(graph, filename, image_format, node.driver.length(), node)
+
+
+def create_image(
+    graph: Graph, filename: str, image_format: str, size: int, backing: Node | None = None
+) -> None:
+    """Make an image of ``size`` bytes, maybe with a backing file.
+
     A file that is there already is overwritten, and removed if that fails half-way.
 
     Raises:
         QmpError: the name or the format is of no use, or the image could not be written.
     """
-    backing_file = Names().of(node).text
-    path = _check(filename, image_format, backing_file)
-    size = node.driver.length()
-    _announce(wording.formatting(filename, image_format, size, backing_file, node.driver.name))
+    below = None if backing is None else Names().of(backing).text
+    below_format = None if backing is None else backing.driver.name
+    path = _check(filename, image_format, below)
+    _announce(wording.formatting(filename, image_format, size, below, below_format))
     fd = _create_file(graph, path)
     try:
-        create(FdFile(fd), size, backing_file=backing_file, backing_format=node.driver.name)
+        if image_format in _WITH_BACKING:
+            create(FdFile(fd), size, backing_file=below, backing_format=below_format)
+        else:
+            os.ftruncate(fd, size)
     except OSError as error:
         graph.storage.remove(path)
         raise QmpError(wording.could_not_create(path, strerror(error))) from error
@@ -61,7 +75,7 @@ def _announce(text: str) -> None:
         pass  # nobody is there to read it
 
 
-def _check(filename: str, image_format: str, backing_file: str) -> str:
+def _check(filename: str, image_format: str, backing_file: str | None) -> str:
     """Refuse what cannot be made, in the original's order; return the path.
 
     Raises:
@@ -77,7 +91,7 @@ def _check(filename: str, image_format: str, backing_file: str) -> str:
         raise QmpError(wording.format_cannot_create(image_format))
     if protocol != "file":
         raise QmpError(wording.protocol_cannot_create(protocol))
-    if image_format not in _WITH_BACKING:
+    if backing_file is not None and image_format not in _WITH_BACKING:
         raise QmpError(wording.format_without_backing(image_format))
     if filename == backing_file:
         raise QmpError(wording.OWN_BACKING_FILE)

@@ -78,7 +78,20 @@ def open_node(graph: Graph, definition: dict[str, Any]) -> Node:
     kind = driver_class(definition["driver"])
     if kind.is_leaf:
         return _open_leaf(graph, definition, kind, None, 0)
-    stack: list[_Opening] = [_open(graph, definition, None, 0)]
+    return _run(_open(graph, definition, None, 0))
+
+
+def open_backing(graph: Graph, node: Node) -> None:
+    """Open the backing file that the header of a node's image tells of, if it does.
+
+    Raises:
+        QmpError: with nothing left behind.
+    """
+    _run(_open_backing(graph, node, {}))
+
+
+def _run(first: _Opening) -> Node:
+    stack = [first]
     node: Node | None = None
     error: QmpError | None = None
     while stack:

@@ -29,6 +29,23 @@ def put_on(graph: Graph, overlay: Node, node: Node) -> None:
         refresh(tx)
 
 
+def set_backing(graph: Graph, node: Node, backing: Node | None) -> None:
+    """Let ``node`` have another backing file, or none.
+
+    Raises:
+        QmpError: a cycle, a frozen link or a conflict of permissions; nothing has changed then.
+    """
+    edge = node.children.get("backing")
+    with Transaction() as tx:
+        if edge is not None and backing is not None:
+            graph.retarget(tx, edge, backing)
+        elif edge is not None:
+            graph.detach(tx, edge)
+        elif backing is not None:
+            graph.attach(tx, node, backing, "backing", p.ROLE_COW)
+        refresh(tx)
+
+
 def take_off(graph: Graph, overlay: Node, node: Node) -> None:
     """Take back :func:`put_on`."""
     with Transaction() as tx:

@@ -374,14 +374,23 @@ def could_not_create(filename: str, reason: str) -> str:
 
 
 def formatting(
-    filename: str, image_format: str, size: int, backing_file: str, backing_format: str
+    filename: str,
+    image_format: str,
+    size: int,
+    backing_file: str | None,
+    backing_format: str | None,
 ) -> str:
     """What is printed when a new image is made: all options, commas in values doubled."""
-    backing = backing_file.replace(",", ",,")
+    start = f"Formatting '{filename}', fmt={image_format}"
+    if image_format != "qcow2":
+        return f"{start} size={size}"
+    backing = ""
+    if backing_file is not None:
+        name = backing_file.replace(",", ",,")
+        backing = f" backing_file={name} backing_fmt={backing_format}"
     return (
-        f"Formatting '{filename}', fmt={image_format} cluster_size=65536 extended_l2=off "
-        f"compression_type=zlib size={size} backing_file={backing} "
-        f"backing_fmt={backing_format} lazy_refcounts=off refcount_bits=16"
+        f"{start} cluster_size=65536 extended_l2=off compression_type=zlib size={size}{backing} "
+        "lazy_refcounts=off refcount_bits=16"
     )
 
 

@@ -1,15 +1,20 @@
-"""``blockdev-mirror``: which node is copied into which, and what is wrong with that."""
+"""``blockdev-mirror`` and ``drive-mirror``: which node is copied into which, and what is wrong with that."""
 
 from __future__ import annotations
 
 from qmpd.block.chain import next_in_chain, skip_filters, skip_implicit
+from qmpd.block.creation import create_image
+from qmpd.block.driver import driver_class
+from qmpd.block.implied import definition_of, with_driver
 from qmpd.block.node import User
+from qmpd.block.opening import Partial, open_node
+from qmpd.block.untyped import Untyped
 from qmpd.block.wording import failed_to_find_node
 from qmpd.errors import QmpError
 from qmpd.jobs import wording
 from qmpd.jobs.blockjob import check_no_blocker
 from qmpd.jobs.mirror import can_replace
-from qmpd.jobs.mirror_job import MirrorJob
+from qmpd.jobs.mirror_job import KEEP, OPEN, SHARE, MirrorJob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,12 +32,79 @@ def blockdev_mirror(machine: Machine, arguments: dict[str, Any]) -> None:
     Raises:
         QmpError: any argument error, in QEMU's order, or the start failed.
     """
-    source = find_root(machine, arguments["device"])
+    source = _find_root(machine, arguments["device"])
     target = machine.graph.lookup(arguments["target"], arguments["target"])
-    start(machine, source, target, arguments, zero_target=arguments["sync"] == "full")
+    full = arguments["sync"] == "full"
+    _start(machine, source, target, arguments, zero_target=full)
 
 
-def find_root(machine: Machine, name: str) -> Node:
+def drive_mirror(machine: Machine, arguments: dict[str, Any]) -> None:
+    """Make or open an image, and start copying a node into it.
+
+    Raises:
+        QmpError: any argument error, in QEMU's order, or the start failed; an image stays.
+    """
+    graph = machine.graph
+    source = _find_root(machine, arguments["device"])
+    check_no_blocker(source, "mirror-source")
+    below = skip_filters(source).backing
+    sync = arguments["sync"]
+    if sync == "top" and below is None:
+        sync = "full"
+    if sync == "none":
+        below = source
+    if "replaces" in arguments and "node-name" not in arguments:
+        raise QmpError(wording.REPLACES_WITHOUT_NAME)
+    exists = arguments.get("mode") == "existing"
+    given = dict(arguments, sync=sync)
+    if not exists:
+        given.setdefault("format", source.driver.name)
+        backing = None if sync == "full" or below is None else skip_implicit(below)
+        size = source.driver.length()
+        create_image(graph, arguments["target"], given["format"], size, backing)
+    target = open_node(graph, _definition(machine, source, given))
+    target.references += 1
+    try:
+        way = OPEN if exists else SHARE
+        _start(machine, source, target, given, zero_target=exists and sync == "full", backing=way)
+    finally:
+        target.references -= 1
+        graph.collect([target])
+
+
+def _definition(machine: Machine, source: Node, arguments: dict[str, Any]) -> dict[str, Any]:
+    """How the target is opened: as the source is, but for writing and without a backing file."""
+    found = definition_of(arguments["target"])
+    driver = arguments.get("format") or with_driver(machine.graph, dict(found))["driver"]
+    flags = source.flags
+    own = {
+        "driver": driver,
+        "read-only": "off",
+        "auto-read-only": ("off", "on")[flags.auto_read_only],
+        "cache": {
+            "direct": ("off", "on")[flags.direct],
+            "no-flush": ("off", "on")[flags.no_flush],
+        },
+        "discard": "unmap" if flags.unmap else "ignore",
+    }
+    if "node-name" in arguments:
+        own["node-name"] = arguments["node-name"]
+    kind = driver_class(driver)
+    if arguments["target"].startswith("json:"):
+        # What the name says counts more, and is of the types that JSON has.
+        definition: dict[str, Any] = Untyped({**own, **found, "driver": driver})
+        if "node-name" in own:
+            definition["node-name"] = own["node-name"]
+    else:
+        if kind.is_protocol:
+            found = kind.parse_filename(arguments["target"])
+        definition = Partial(own).complete(found)
+    if kind.supports_backing:
+        definition["backing"] = None
+    return definition
+
+
+def _find_root(machine: Machine, name: str) -> Node:
     """The node, or a drive's, that only devices and the like use.
 
     Raises:
@@ -44,8 +116,14 @@ def find_root(machine: Machine, name: str) -> Node:
     return node
 
 
-def start(
-    machine: Machine, source: Node, target: Node, arguments: dict[str, Any], *, zero_target: bool
+def _start(
+    machine: Machine,
+    source: Node,
+    target: Node,
+    arguments: dict[str, Any],
+    *,
+    zero_target: bool,
+    backing: str = KEEP,
 ) -> None:
     """Check what all mirrors have in common, and start one.
 
@@ -73,6 +151,7 @@ def start(
         base=None if below is None else skip_filters(below),
         only_new=sync == "none",
         zero_target=zero_target,
+        backing=backing,
         granularity=granularity,
         buffer=arguments.get("buf-size", 0),
         unmap=arguments.get("unmap", True),

@@ -129,6 +129,7 @@ _TABLE: dict[str, Command] = {
     },
     "nbd-server-stop": Command("exports", "nbd_server_stop", changes_graph=True),
     "query-block-exports": Command("exports", "query_block_exports"),
+    "drive-mirror": Command("mirror", "drive_mirror", changes_graph=True, whole=True),
     **_jobs("pause", "resume", "cancel", "complete", "finalize", "dismiss"),
     "block-job-set-speed": Command("jobs", "block_job_set_speed", changes_graph=True),
     "query-jobs": Command("jobs", "query_jobs"),

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
+from qmpd.block.chain import skip_filters
+from qmpd.block.driver import warn
 from qmpd.block.node import Blocker
+from qmpd.block.opening import open_backing
+from qmpd.block.overlay import set_backing
 from qmpd.errors import QmpError
 from qmpd.jobs import wording
 from qmpd.jobs.blockjob import as_errno
@@ -20,6 +26,9 @@ if TYPE_CHECKING:
     from qmpd.jobs.job import Run
     from qmpd.jobs.manager import JobManager
     from qmpd.jobs.mirroring import DirtyBitmap
+
+KEEP, SHARE, OPEN = "keep", "share", "open"
+"""What lies below the target at the end: what it has, what the source has, or what its header says."""
 
 _ZEROES = 1 << 30
 """Bytes of a target that become zeros in one go."""
@@ -44,6 +53,7 @@ class MirrorJob(Mirror):
         writes_both: bool,
         replaces: str | None,
         on_target_error: str,
+        backing: str = KEEP,
         **common: Any,
     ) -> None:
         super().__init__(manager, graph, job_id, **common)
@@ -59,6 +69,7 @@ class MirrorJob(Mirror):
         self._replaced: Node | None = None
         self._blocker = Blocker(wording.REPLACEMENT_IN_USE, frozenset())
         self._on_target_error = on_target_error
+        self._backing = backing
         self._whole: set[int] | None = None
 
     def begin(self) -> None:
@@ -174,6 +185,21 @@ class MirrorJob(Mirror):
             node.references += 1
             self._replaced = node
         return super().complete()
+
+    def finish_target(self) -> int:
+        """Give the target its backing file; returns 0 or an errno."""
+        image = skip_filters(self.target)
+        try:
+            if self._backing == OPEN:
+                open_backing(self.graph, image)
+            elif self._backing == SHARE:
+                below = self.source if self._only_new else self.base
+                if image.backing is not below:
+                    set_backing(self.graph, image, below)
+        except QmpError as error:
+            warn(error.desc)
+            return errno.EINVAL if self._backing == OPEN else errno.EPERM
+        return 0
 
     @property
     def replaced(self) -> Node:

@@ -16,6 +16,7 @@ MIRROR_TO_FILTER = "Cannot mirror to a filter on top of a node in the source's b
 DIFFERENT_SIZES = "Source and target image have different sizes"
 GRANULARITY_RANGE = "Parameter 'granularity' expects a value in range [512B, 64MB]"
 GRANULARITY_POWER = "Parameter 'granularity' expects a power of 2"
+REPLACES_WITHOUT_NAME = "a node-name must be provided when replacing a named node of the graph"
 BUFFER_SIZE = "Invalid parameter 'buf-size'"
 REPLACEMENT_IN_USE = "block device is in use by block-job-complete"
 NO_BASE = "There is no backimg image"

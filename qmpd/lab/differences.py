@@ -110,6 +110,7 @@ ROWS: tuple[Row, ...] = (
     Row(ARGUMENT, "blockdev-add qcow2.data-file", since="4.0", shows=_UNEXPECTED),
     Row(ARGUMENT, "blockdev-add copy-on-read.bottom", since="6.0", shows=_UNEXPECTED),
     Row(VALUE, "blockdev-add compress.driver=compress", since="4.2", shows="the value is refused"),
+    Row(VALUE, "drive-mirror sync=bitmap", since="4.2", shows="the value is refused"),
     Row(VALUE, "blockdev-mirror sync=bitmap", since="4.2", shows="the value is refused"),
     Row(VALUE, "blockdev-add file.aio=io_uring", since="5.0", shows="the value is refused"),
     *(

@@ -32,6 +32,7 @@ DEFINITIONS: tuple[Command | Event, ...] = (
     jobs.BLOCK_COMMIT,
     query.QUERY_NAMED_BLOCK_NODES,
     query.X_DEBUG_QUERY_BLOCK_GRAPH,
+    jobs.DRIVE_MIRROR,
     *bitmaps.BITMAPS,
     jobs.BLOCKDEV_MIRROR,
     jobs.BLOCK_STREAM,

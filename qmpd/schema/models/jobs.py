@@ -4,6 +4,7 @@ from typing import Annotated
 
 from qmpd.schema.models.common import BlockDeviceIoStatus, JobStatus, JobType
 from qmpd.schema.models.kinds import DEPRECATED, Choice, Command, Event, Int, Opt, Struct, Uint32
+from qmpd.schema.models.snapshots import NewImageMode
 
 
 class BlockdevOnError(Choice):
@@ -87,6 +88,45 @@ class MirrorCopyMode(Choice):
 
     BACKGROUND = "background"
     WRITE_BLOCKING = "write-blocking"
+
+
+class DriveMirror(Struct):
+    """Copy a node into an image that is made or opened for that."""
+
+    job_id: Opt[str] = None
+    """Identifier of the job; the device's name when absent."""
+    device: str
+    """The root node or drive that is copied."""
+    target: str
+    """Name of the image."""
+    format: Opt[str] = None
+    """Format of the image; the device's, or what the image shows, when absent."""
+    node_name: Opt[str] = None
+    """Name of the node that the image becomes."""
+    replaces: Opt[str] = None
+    """The node whose place the image takes; the device when absent."""
+    sync: MirrorSyncMode
+    """What is copied: all, the topmost image, or only what guests write from now on."""
+    mode: Opt[NewImageMode] = None
+    """Whether the image is made (when absent, too) or there already."""
+    speed: Opt[Int] = None
+    """Most bytes per second; 0 for no limit."""
+    granularity: Opt[Uint32] = None
+    """Bytes that are copied even if less was written; the image's clusters when absent."""
+    buf_size: Opt[Int] = None
+    """Bytes that are on their way at a time."""
+    on_source_error: Opt[BlockdevOnError] = None
+    """What to do about an error of reading."""
+    on_target_error: Opt[BlockdevOnError] = None
+    """What to do about an error of writing."""
+    unmap: Opt[bool] = None
+    """Whether zeros give back the image's space (when absent, too)."""
+    copy_mode: Opt[MirrorCopyMode] = None
+    """Whether guests' writes go to the image at once or later."""
+    auto_finalize: Opt[bool] = None
+    """Whether the job finalizes by itself."""
+    auto_dismiss: Opt[bool] = None
+    """Whether the job vanishes by itself once concluded."""
 
 
 class BlockdevMirror(Struct):
@@ -320,6 +360,7 @@ class BlockJobReady(BlockJobProgress):
 
 BLOCK_COMMIT = Command("block-commit", BlockCommit)
 BLOCK_STREAM = Command("block-stream", BlockStream)
+DRIVE_MIRROR = Command("drive-mirror", DriveMirror)
 BLOCKDEV_MIRROR = Command("blockdev-mirror", BlockdevMirror)
 QUERY_BLOCK_JOBS = Command("query-block-jobs", None, list[BlockJobInfo])
 
