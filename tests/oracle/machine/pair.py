@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import pprint
 import re
 import shutil
 import tempfile
@@ -14,17 +13,19 @@ from qmpd.testing.oracle.compare import _check, _lines, default_sides
 from qmpd.testing.oracle.images import guest_difference, inspect
 from qmpd.testing.oracle.normalise import normalise
 from qmpd.testing.oracle.report import Said, check_equal
+from tests.oracle.machine.script import Script
 
 _MODE = re.compile(rb"^(\S+) \w\w(?=.* locks )")
 _END = re.compile(rb'"image-end-offset": \d+, ')
 _LENGTH = re.compile(
     rb'\d+(, "filename": "[^"]*", "format": "(?:file|blkdebug|throttle|copy-on-read)")'
 )
+_LEFT_BEHIND = re.compile(rb"'(?:intermediate|active) node' child")
 _DIRECTORIES = ("side1", "side2")
 
 
 class ReferenceDiedError(Exception):
-    """The original crashed, which ends a sequence without a verdict."""
+    """The original crashed or was lost, which ends a sequence without a verdict."""
 
 
 class Pair:
@@ -32,12 +33,16 @@ class Pair:
 
     Args:
         program: which program is started on both sides.
+        arguments: command-line words that every sequence has.
     """
 
-    def __init__(self, program=Program.STORAGE_DAEMON):
+    def __init__(self, program=Program.STORAGE_DAEMON, arguments=()):
         self.program = program
+        self._common = list(arguments)
         self.deaths = []
         """Standard error of every reference that crashed, with the script that led there."""
+        self.failed = None
+        """The script of the last sequence that showed a difference, and the difference."""
         self._root = None
         self._servers = []
         self._clean = False
@@ -45,39 +50,44 @@ class Pair:
     # --- one sequence -------------------------------------------------------------------
 
     def begin(self, images_name, images, arguments=()):
-        """Put fresh images in place and have both servers without nodes."""
+        """Put fresh images in place and have both servers without nodes.
+
+        Args:
+            images_name: the family's name, for the script.
+            images: the family.
+            arguments: more command-line words; then the servers start anew.
+        """
         if not self._clean or arguments:
             self.stop()
             self._prepare()
         self._clean = False
         self._restore(images)
         self._images_name = images_name
-        self._arguments = list(arguments)
-        self._record = []
+        self._arguments = [*self._common, *arguments]
+        self._acts = []
         self.layout = True
         self.masked = set()
         if not self._servers:
-            self._start(arguments)
+            self._start(self._arguments)
 
-    def run(self, source, step):
-        """Do one step on both sides; return the reference's lines as they came.
-
-        Args:
-            source: the step as Python source.
-            step: the step itself.
+    def run(self, act):
+        """Do a step on both sides; return the reference's lines as they came.
 
         Raises:
-            Difference: the sides part; the text ends with the script as a test.
+            Difference: the sides part.
             ReferenceDiedError: the original has crashed.
         """
-        self._record.append(source)
+        self._acts.append(act)
+        step = act.step
         reference, other = self._servers
         try:
             lines = step.run(reference)
         except (ServerGoneError, TimeoutError) as error:
-            self.deaths.append(f"{error}\n{self.script()}")
+            self.deaths.append(f"{error}\n{self.script().source()}")
             raise ReferenceDiedError from error
-        with self._explained():
+        if "block-stream" in step.title and any(_LEFT_BEHIND.search(line) for line in lines):
+            raise ReferenceDiedError("it is alive, but a backend of its stream stays for ever")
+        with self._noted():
             sides = [self._unmasked(side) for side in (lines, _lines(step, other))]
             _check(step.title, self._servers, sides)
         return lines
@@ -111,26 +121,22 @@ class Pair:
             for server in self._servers:
                 server.close()
             self._servers = []
-        with self._explained():
+        with self._noted():
             self._compare()
         self._clean = empty
 
     @contextlib.contextmanager
-    def _explained(self):
+    def _noted(self):
         try:
             yield
         except Difference as found:
-            raise Difference(f"{found}\n\n{self.script()}", found.step, found.path) from None
+            self.failed = (self.script(), found)
+            raise
 
     def script(self):
-        """Return the sequence so far as a test that shows the same."""
-        steps = "".join(f"        {source},\n" for source in self._record)
-        more = "" if self.layout else ", layout=False"
-        if self.program is Program.SYSTEM:
-            more += f", program=Program.SYSTEM, arguments={self._arguments!r}"
-        return (
-            "@pytest.mark.oracle\ndef test_found():\n    compare(\n        [\n"
-            f'{steps}        ],\n        SETS["{self._images_name}"]{more},\n    )\n'
+        """Return the sequence so far."""
+        return Script(
+            self.program, self._arguments, self._images_name, list(self._acts), self.layout
         )
 
     # --- servers ------------------------------------------------------------------------
@@ -199,9 +205,3 @@ class Pair:
     def _inspect(self, path):
         lines = inspect(path, layout=self.layout)
         return lines if self.layout else [_END.sub(b"", line) for line in lines]
-
-
-def request_source(request):
-    """Return the source of a step that sends a request."""
-    text = pprint.pformat(request, sort_dicts=False, width=10**6)
-    return f"ask({text})"

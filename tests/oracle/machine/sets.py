@@ -8,10 +8,17 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from qmpd.testing.oracle import MIB, chain, image
+from qmpd.testing.oracle import MIB, chain, image, qemu_img
 
 _BLOCK = 4096
 _DIRECTORY = "tmpl0"  # as long as the directory of a side, so that absolute names can be replaced
+
+SPARES = {
+    "o0": {"size": MIB},
+    "o1": {"size": 2 * MIB, "options": {"cluster_size": 4096}, "writes": ["write -P 77 64k 64k"]},
+    "o2": {"size": MIB, "options": {"extended_l2": "on"}},
+}
+"""Images in every family that no header names, for overlays: what they are made with."""
 
 
 class ImageSet:
@@ -37,6 +44,8 @@ class ImageSet:
         directory = root / _DIRECTORY
         directory.mkdir()
         self._make(directory)
+        for name, options in SPARES.items():
+            image(directory, name, **options)
         files = {
             path.name: (path.stat().st_size, _extents(path.read_bytes()))
             for path in directory.iterdir()
@@ -165,6 +174,34 @@ def _sparse(directory):
     (directory / "junk").write_bytes(b"QFI")
 
 
+def _marked(directory):
+    """Persistent bitmaps, internal snapshots, compressed clusters, sparse zeroes, version 2."""
+    options = {
+        "c0": {"compat": "0.10", "cluster_size": 4096},
+        "c2": {"compression_type": "zstd"},
+        "c3": {"lazy_refcounts": "on"},
+    }
+    writes = {
+        "c0": ["write -P 1 0 300k", "write -c -P 2 512k 4k"],
+        "c1": ["write -P 3 64k 600k", "discard 128k 64k"],
+        "c2": ["write -c -P 4 192k 64k", "write -z -u 320k 128k"],
+        "c3": ["write -P 5 448k 200k"],
+        "c4": ["write -P 6 0 64k", "write -c -P 7 960k 64k"],
+    }
+    chain(directory, *_layers(5), options=options, writes=writes)
+    for name, *more in (
+        ["c1"],
+        ["c3", "-g", "4096"],
+        ["c3", "--disable"],
+        ["c4"],
+        ["c4", "-g", "512"],
+    ):
+        bitmap = f"b{len(more)}"
+        qemu_img(directory, "bitmap", "--add", *more, name, bitmap)
+    for name in ("c1", "c4"):
+        qemu_img(directory, "snapshot", "-c", "now", name)
+
+
 SETS = {
     "full": ImageSet(_layers(5), _full),
     "deep": ImageSet(_layers(10), _deep),
@@ -172,4 +209,5 @@ SETS = {
     "sizes": ImageSet(_layers(5), _sizes, raw_base=True),
     "sparse": ImageSet(_layers(6), _sparse),
     "parts": ImageSet(_layers(5), _parts),
+    "marked": ImageSet(_layers(5), _marked, short=True),
 }

@@ -15,7 +15,8 @@ _QUIET_POLLS = 4
 # may still have chunks in flight.
 _PATIENT_POLLS = 20
 _POLL = 0.002
-_MAY_OVERTAKE = [b'"status": "ready"']
+_READY, _WAITING = b'"status": "ready"', b'"status": "waiting"'
+_VERBS = ("job-", "block-job-", "block-")
 _AT_REST = frozenset({"paused", "ready", "standby", "pending", "concluded"})
 _QUERIES = (
     call("x-debug-query-block-graph"),
@@ -25,6 +26,7 @@ _QUERIES = (
 )
 _GENERATED = re.compile(rb"\{block(\d+)\}")
 _NO_JOBS = b'{"return": []}\r\n'
+_REFUSED = b'"error": {'
 HIDDEN = ".hidden"
 
 
@@ -34,19 +36,46 @@ def ask(request):
     ``{block0}`` stands for the newest node with a generated name, ``{block1}`` for the next.
 
     An active commit that has little to copy is ready before the reply or after it, as the
-    threads that copy happen to finish; there the reply is put where `_early_reply` says.
+    threads that copy happen to finish, and a job whose sleep is interrupted by somebody's
+    drain may end before the reply or after it; there the reply is put where `_early_reply` says.
     """
 
     leaving = request["execute"].endswith(("-complete", "-cancel", "-resume"))
     leaving = leaving or request.get("arguments", {}).get("speed") == 1
+    overtaking = [_READY] if request["execute"].startswith(_VERBS) else [_READY, _WAITING]
 
     def run(server):
         server.send(_with_generated_names(server, json.dumps(request).encode() + b"\n"))
         lines = server.lines_until_reply()
         lines += _settle(server, _PATIENT_POLLS if leaving else _QUIET_POLLS)
-        return [*_early_reply(_without_drains(lines)), *_look(server)]
+        return [*_early_reply(_without_drains(lines), overtaking), *_look(server)]
 
     return Step(json.dumps(request), run)
+
+
+def unask(request):
+    """Tell a disk to leave that does so at once; compare as `ask` does.
+
+    A thread of its own tells of the end, now or a little later.
+    """
+
+    def run(server):
+        server.send(request)
+        lines = server.lines_until_reply()
+        if _REFUSED not in lines[-1]:
+            lines += _until(server, b'"DEVICE_DELETED"', lines)
+        lines += _settle(server, _PATIENT_POLLS)
+        told = [line for line in lines if b'"DEVICE_DELETED"' in line]
+        return [*(line for line in lines if line not in told), *told, *_look(server)]
+
+    return Step(json.dumps(request), run)
+
+
+def _until(server, what, lines):
+    more = []
+    while not any(what in line for line in [*lines, *more]):
+        more.append(server.read_line())
+    return more
 
 
 def _without_drains(lines):
@@ -68,9 +97,9 @@ def _is_standby_of(before, line):
     }
 
 
-def _early_reply(lines):
+def _early_reply(lines, overtaking):
     """Move the reply before the first event of a job that it may follow or precede."""
-    late = (n for n, line in enumerate(lines) if any(event in line for event in _MAY_OVERTAKE))
+    late = (n for n, line in enumerate(lines) if any(event in line for event in overtaking))
     first = next(late, len(lines))
     reply = next(n for n, line in enumerate(lines) if not is_event(line))
     if reply > first:

@@ -52,6 +52,18 @@ class View:
         generated = [node for node in self.nodes if node.startswith("#")]
         return f"{{block{generated.index(name)}}}"
 
+    def known(self, name):
+        """The node that a request calls so; None if there is none."""
+        return next((node for node in self.nodes if self.request_name(node) == name), None)
+
+    def pending(self):
+        """Whether a job waits for its finalize."""
+        return any(job["status"] == "pending" for job in self.jobs.values())
+
+    def sleeping(self):
+        """Whether a job may be asleep for its speed."""
+        return any(job["status"] == "running" for job in self.jobs.values())
+
     def roots(self):
         """Nodes that no other node has as a child."""
         return [name for name in self.nodes if name not in self.parents]
