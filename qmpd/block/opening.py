@@ -418,8 +418,8 @@ def _refuse_second_name(definition: dict[str, Any]) -> None:
     file = here.get("file")
     if isinstance(file, dict) and "filename" in file:
         return
-    while not driver_class(here["driver"]).is_protocol:
-        file = here.get("file")
+    while (kind := driver_class(here["driver"])).child_names:
+        file = here.get("image" if "image" in kind.child_names else "file")
         if not isinstance(file, dict):
             raise QmpError(wording.REFERENCE_WITH_NAME)
         here = file

@@ -34,6 +34,12 @@ def find(machine: Machine, drive: str | None, name: str | None) -> Device:
     return found
 
 
+def canonical(name: str) -> str:
+    """A QOM path without what may stand between its parts."""
+    path = "/".join(part for part in name.split("/") if part)
+    return f"/{path}" if name.startswith("/") else path
+
+
 def check_path(name: str) -> None:
     """Refuse the path of something that is no device.
 
@@ -45,7 +51,7 @@ def check_path(name: str) -> None:
 
 
 def _by_id(machine: Machine, name: str) -> Device:
-    short = name.removeprefix(PERIPHERALS)
+    short = canonical(name).removeprefix(PERIPHERALS)
     for device in machine.devices.values():
         if device.path and device.path.removeprefix(PERIPHERALS) == short:
             return device

@@ -98,12 +98,16 @@ def kinds() -> list[str]:
 
 
 class Plugged:
-    """A device with an id: ``backend`` is the name of what it uses, if it uses anything."""
+    """A device with an id: ``backend`` is the name of what it uses, if it uses anything.
 
-    __slots__ = ("backend", "id", "leaving", "needs_guest")
+    ``cold_bus`` is the bus that it never leaves while the guest runs, if it sits on such a one.
+    """
 
-    def __init__(self, device_id: str, *, needs_guest: bool) -> None:
+    __slots__ = ("backend", "cold_bus", "id", "leaving", "needs_guest")
+
+    def __init__(self, device_id: str, cold_bus: str, *, needs_guest: bool) -> None:
         self.id = device_id
+        self.cold_bus = cold_bus
         self.backend = ""
         self.needs_guest = needs_guest
         self.leaving = False
@@ -179,7 +183,14 @@ def _entered(properties: dict[str, Any]) -> Plugged | None:
     name = properties.get("id")
     kind = properties["driver"]
     on_pci = kind in _PCI or kind.endswith(("-pci", "-pci-transitional", "-pci-non-transitional"))
-    return None if name is None else Plugged(name, needs_guest=on_pci)
+    return None if name is None else Plugged(name, cold_bus(properties), needs_guest=on_pci)
+
+
+def cold_bus(properties: dict[str, Any]) -> str:
+    """The bus of a device that can neither come nor go while the guest runs; empty for others."""
+    kind = properties["driver"]
+    default = "floppy-bus.0" if kind == "floppy" else "ide.1"
+    return str(properties.get("bus", default)) if kind in {"floppy", "ide-hd", "ide-cd"} else ""
 
 
 def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qmpd.commands.backends import check_path
-from qmpd.commands.devices import Names, Plugged, plug, texts
+from qmpd.commands.backends import PERIPHERALS, canonical, check_path
+from qmpd.commands.devices import Names, Plugged, cold_bus, plug, texts
 from qmpd.errors import DeviceNotFound, QmpError
 from qmpd.jobs import wording
 from qmpd.options.opts import is_identifier
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from qmpd.block.node import Node
     from qmpd.machine import Machine
 
-_PATH = "/machine/peripheral/"
 _GRACE_NS = 10_000_000
 """How long after it was unplugged a device is told to be gone: readers may still be there."""
 
@@ -25,7 +24,7 @@ def device_add(machine: Machine, arguments: dict[str, Any]) -> None:
     """Plug in a device; whatever its properties are, they are taken for texts.
 
     Raises:
-        QmpError: there is no such type or drive, or the id is taken.
+        QmpError: there is no such type or drive, the id is taken, or the bus is none for that.
     """
     name = arguments.get("id")
     arguments = texts(arguments)
@@ -35,11 +34,11 @@ def device_add(machine: Machine, arguments: dict[str, Any]) -> None:
         name = None
         arguments.pop("id", None)
     slots = machine.slots = machine.slots or Names()
-    if name is not None:
-        if not is_identifier(name):
-            raise QmpError("Parameter 'id' expects an identifier")
-        if name in slots.plugged:
-            raise QmpError(f"Duplicate device ID '{name}'")
+    if name is not None and not is_identifier(name):
+        raise QmpError("Parameter 'id' expects an identifier")
+    _refuse_cold(cold_bus(arguments))
+    if name is not None and name in slots.plugged:
+        raise QmpError(f"Duplicate device ID '{name}'")
     plug(machine, slots, arguments)
 
 
@@ -48,19 +47,25 @@ def device_del(machine: Machine, id: str) -> None:  # noqa: A002 - the argument'
 
     Raises:
         DeviceNotFound: there is none of that id.
-        QmpError: it is on its way out already.
+        QmpError: it is on its way out already, or has to stay.
     """
     slots = machine.slots or Names()
-    device = slots.plugged.get(id.removeprefix(_PATH))
+    device = slots.plugged.get(canonical(id).removeprefix(PERIPHERALS))
     if device is None:
         check_path(id)
         raise DeviceNotFound(wording.device_not_found(id))
+    _refuse_cold(device.cold_bus)
     if device.leaving:
         raise QmpError(f"Device {device.id} is already in the process of unplug")
     if device.needs_guest:
         device.leaving = True
     else:
         _remove(machine, slots, device)
+
+
+def _refuse_cold(bus: str) -> None:
+    if bus:
+        raise QmpError(f"Bus '{bus}' does not support hotplugging")
 
 
 def system_reset(machine: Machine) -> None:
@@ -76,7 +81,7 @@ def system_reset(machine: Machine) -> None:
 
 def _remove(machine: Machine, slots: Names, device: Plugged) -> None:
     del slots.plugged[device.id]
-    path = _PATH + device.id
+    path = PERIPHERALS + device.id
     paths: list[dict[str, Any]] = [{"path": path, "device": device.id}]
     if device.needs_guest:
         paths.insert(0, {"path": path + "/virtio-backend"})

@@ -7,6 +7,7 @@ import os
 from qmpd.block import wording as block_wording
 from qmpd.block.chain import skip_implicit
 from qmpd.commands import wording
+from qmpd.commands.backends import find
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
@@ -22,12 +23,15 @@ def qemu_io(machine: Machine, device: str, command: str, *, by_device: bool = Fa
     Raises:
         QmpError: there is no such drive, device or node.
     """
-    from qmpd.commands.qemu_io import Access, execute
+    from qmpd.commands.qemu_io import Access, execute, execute_without_medium
 
     graph = machine.graph
     user: User | None = None
     if by_device:
-        user = _user_of_device(machine, device)
+        user = find(machine, None, device).user
+        if user.node is None:
+            os.write(1, execute_without_medium(command).encode())
+            return ""
     elif device in graph.drives:
         user = graph.drives[device]
     node = graph.lookup(None, device) if user is None else user.node
@@ -41,15 +45,6 @@ def qemu_io(machine: Machine, device: str, command: str, *, by_device: bool = Fa
     except QmpError as error:
         return _complaint(error.desc, error.hint, [])
     return ""
-
-
-def _user_of_device(machine: Machine, name: str) -> User:
-    found = machine.devices.get(name)
-    if found is not None and found.user.node is not None:
-        return found.user
-    if any(f"/{name}/" in path for path in machine.devices):
-        raise QmpError("Device does not have a block device backend")
-    raise QmpError(_not_found(name))
 
 
 def _not_found(device: str) -> str:

@@ -75,6 +75,9 @@ class Access:
         return self.user is not None and bool(self.user.children["root"].perm & p.WRITE)
 
 
+_TRANSFERS = ("read", "write", "discard")
+
+
 def execute(access: Access, line: str) -> str:
     """Do one command on a node, and return what is printed.
 
@@ -89,6 +92,13 @@ def execute(access: Access, line: str) -> str:
         return act(access, name, words)
     except _Mistake as mistake:
         return f"{mistake}\n" if mistake.args else ""
+
+
+def execute_without_medium(line: str) -> str:
+    """Do one command on a device that is empty, and return what is printed."""
+    what = (line.split() or [""])[0]
+    failing = {"length": "getlength"} | {name: f"{name} failed" for name in _TRANSFERS}
+    return f"{failing[what]}: No medium found\n" if what in failing else ""
 
 
 def _read(access: Access, _name: str, words: list[str]) -> str:

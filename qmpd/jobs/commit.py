@@ -159,13 +159,18 @@ class CommitJob(BlockJob):
             delay = 0
             if result.copied:
                 delay = self.rate.delay(self.manager.scheduler.now(), result.size)
-        if copied:
+        if copied and self._saves_early:
             yield Work(self.base.driver.flush)
 
     @property
     def _small_steps(self) -> bool:
         """Whether somebody can see the steps, which are then those of the original."""
         return bool(self.rate.speed) or self.manager.stepwise or self.graph.is_fickle
+
+    @property
+    def _saves_early(self) -> bool:
+        """Whether nobody sees by errors of its own making that the original would not flush."""
+        return not self.graph.is_fickle
 
     def _copy(self, offset: int, left: int, *, in_steps: bool) -> Callable[[], Copied]:
         if in_steps:
@@ -174,7 +179,7 @@ class CommitJob(BlockJob):
 
     def _copy_step(self, offset: int, left: int) -> Copied:
         result = copy_step(self.top, self.base, offset, left, in_steps=True)
-        if self.rate.is_used_up_by(result.size):
+        if self._saves_early and self.rate.is_used_up_by(result.size):
             # There is time now. Woken with nothing left to do, the job ends before the reply.
             self.base.driver.flush()
             result.flushed = True

@@ -174,8 +174,13 @@ class StreamJob(BlockJob):
                     return
             elif result.copied:
                 delay = self.rate.delay(self.manager.scheduler.now(), result.size)
-        if unsaved:  # before the header lets go of what was copied
+        if unsaved and self._saves_early:  # before the header lets go of what was copied
             yield Work(self.target.driver.flush)
+
+    @property
+    def _saves_early(self) -> bool:
+        """Whether nobody sees by errors of its own making that the original would not flush."""
+        return not self.graph.is_fickle
 
     def _copy(self, place: _Stretch, *, in_steps: bool) -> Callable[[], Copied]:
         if in_steps:
@@ -184,7 +189,7 @@ class StreamJob(BlockJob):
 
     def _copy_step(self, place: _Stretch) -> Copied:
         result = place.copy_step()
-        if result.copied and self.rate.is_used_up_by(result.size):
+        if result.copied and self._saves_early and self.rate.is_used_up_by(result.size):
             # There is time now. Woken with nothing left to do, the job ends before the reply.
             self.target.driver.flush()
             result.flushed = True

@@ -58,6 +58,13 @@ def reopen(name, definition):
 
 SIZES = ["max-transfer", "opt-write-zero", "max-write-zero", "opt-discard", "max-discard"]
 IMAGE = {"driver": "qcow2", "file": file("top")}
+RULES = {
+    "inject_error": [
+        rule("l2_load", state=1, iotype="read", errno=5, sector=1, once=True, immediately=False),
+        rule("write_aio", iotype="flush", errno=6, immediately=True),
+    ],
+    "set_state": [rule("none", new_state=1), rule("none", state=1, new_state=3)],
+}
 DEFINITIONS = {
     "nothing": debug(file("raw")),
     "empty configuration": debug(file("raw"), config="empty"),
@@ -74,6 +81,13 @@ DEFINITIONS = {
         ],
         set_state=[rule("write_aio", new_state=2), rule("none", state=1, new_state=3)],
     ),
+    "several rules": debug(file("raw"), **RULES),
+    "several rules below raw": {"driver": "raw", "file": debug(file("raw"), **RULES)},
+    "several rules below an image": {
+        "driver": "qcow2",
+        "file": file("top"),
+        "backing": {"driver": "raw", "file": debug(file("raw"), **RULES)},
+    },
     "strange numbers": debug(
         file("raw"), inject_error=[rule("read_aio", state=-1, errno=-5, sector=-7)]
     ),
@@ -199,6 +213,7 @@ ERRORS = {
     "error when tables are read": {"mid": [rule("l2_load", once=True)]},
     "error at any write": {"base": [rule("none", iotype="write", once=True)]},
     "error at any read": {"mid": [rule("none", iotype="read", once=True)]},
+    "flush error in the base": {"base": [rule("none", iotype="flush", once=True)]},
 }
 
 
@@ -225,6 +240,7 @@ def test_commit_with_an_error(name, policy):
 ACTIVE = {
     "read error in the top": {"top": once("read_aio")},
     "write error in the base": {"mid": once("write_aio")},
+    "flush error in the base": {"mid": [rule("write_aio", iotype="flush", once=True)]},
 }
 
 

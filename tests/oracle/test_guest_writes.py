@@ -158,3 +158,23 @@ def test_access_by_name_wakes_jobs():
     """A backend that comes and goes interrupts them twice."""
     job = call("block-stream", **COMMIT, speed=1, base_node="f0")
     run(job, wait_progress("j", 524288), *io("f0", "length"), wait_progress("j", 1179648), *JOBS)
+
+
+NAMES_OF_DEVICES = [
+    *("v", "s", "c", "bus", "x", "n", "/machine/peripheral/v", "/machine/peripheral/s/"),
+    *("/machine/peripheral/v/virtio-backend", "v/virtio-backend", "peripheral/s", "/", "/machine"),
+    *("/machine/peripheral-anon/device[0]", "/machine/peripheral-anon/device[0]/virtio-backend"),
+    *("/machine/peripheral/s/x", "device[0]"),
+]
+
+
+def test_names_of_devices():
+    """An id, a path below the devices with ids, or an absolute one."""
+    words = ["-device", "virtio-scsi-pci,id=bus"]
+    for node in "nmo":
+        words += ["-blockdev", f"null-co,node-name={node}"]
+    for device in ("virtio-blk-pci,id=v,drive=n", "scsi-hd,id=s,drive=m", "virtio-blk-pci,drive=o"):
+        words += ["-device", device]
+    empty = call("device_add", driver="scsi-cd", id="c")
+    requests = [each for name in NAMES_OF_DEVICES for each in io(f"-d {name}", "length")]
+    compare([empty, *requests], program=Program.SYSTEM, arguments=words)

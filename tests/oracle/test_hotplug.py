@@ -133,6 +133,16 @@ def test_refusals():
     )
 
 
+def test_buses_that_are_not_for_it():
+    """Disks on IDE are there from the start, or not at all, and stay."""
+    words = ["-blockdev", "null-co,node-name=m", "-device", "ide-hd,drive=m,id=a"]
+    words += ["-device", "ide-cd,bus=ide.0,id=b"]
+    given = [{"drive": "n"}, {"drive": "nope"}, {"drive": "n", "bus": "ide.0"}, {"id": "1x"}]
+    plugs = [ask("device_add", driver="ide-hd", **each) for each in given]
+    gone = [ask("device_del", id=name) for name in "ab"]
+    check([NODE, *plugs, ask("device_add", driver="ide-cd"), *gone, *LOOK], *words)
+
+
 def test_two_readers_of_one_node():
     check(
         [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from qmpd.block.driver import Extent
     from qmpd.block.graph import Graph
-    from qmpd.block.node import Edge
+    from qmpd.block.node import Edge, Node
     from qmpd.block.options import Flags
 
 _LIMITS = ("max-transfer", "opt-write-zero", "max-write-zero", "opt-discard", "max-discard")
@@ -171,12 +171,17 @@ class BlkdebugDriver(PassingDriver):
     def named_options(self) -> Iterable[str]:
         """The options in the order that decides where keys share a bucket on the wire.
 
-        Taking an inline definition out of its parent's puts equal members of all rules
-        together (observed on QEMU 7.2).
+        They begin flat in the definition that the client sent, and move to a table of their
+        own with each node on the way here. Moving turns those round that share a bucket, and
+        which do depends on the length of what stands before them (observed on QEMU 7.2).
         """
-        if self.node.inherits_from is None:
-            return self.strong_options[::-1]
-        return sorted(self.strong_options, key=_place_inline)
+        from qmpd.protocol.encoder import hash_order
+
+        way = _way(self.node)
+        keys = hash_order(".".join((*way, key)) for key in _flattened(self.strong_options))
+        for name in way:
+            keys = hash_order(key[len(name) + 1 :] for key in hash_order(keys))
+        return keys
 
     def exact_filename(self) -> str:
         """``blkdebug:CONFIG:IMAGE`` if that says all."""
@@ -200,9 +205,30 @@ def _place(key: str) -> tuple[str, int, int]:
     return group, int(number or 0), _MEMBERS.index(member) if rest else 0
 
 
-def _place_inline(key: str) -> tuple[str, int, int]:
-    group, number, member = _place(key)
-    return group, member, -number
+def _flattened(keys: Iterable[str]) -> list[str]:
+    """Options in the order in which nested structures are made flat; `keys` in the schema's."""
+    from qmpd.protocol.encoder import hash_order
+
+    groups = hash_order(("inject-error", "set-state", "config", *_SIZES))
+    members = hash_order(_MEMBERS)
+
+    def place(key: str) -> tuple[int, int, int]:
+        group, number, member = _place(key)
+        return groups.index(group), number, members.index(_MEMBERS[member])
+
+    return sorted(keys, key=place)
+
+
+def _way(node: Node) -> list[str]:
+    """The names of the edges from the node that a client defined down to one inside it."""
+    way: list[str] = []
+    owner = node.inherits_from
+    while owner is not None:
+        edges = owner.children.items()
+        # Where a job's filter has come in between it is a backing file.
+        way.insert(0, next((name for name, edge in edges if edge.child is node), "backing"))
+        node, owner = owner, owner.inherits_from
+    return way
 
 
 def _entries(options: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -147,15 +147,19 @@ class Qcow2Driver(BitmapKeeper):
             self.node.dirty_bitmaps.extend(reversed(self.image.bitmaps))
 
     def close(self) -> None:
-        """Write everything back; an image whose storage fails stays as it is."""
+        """Write everything back; an image whose storage fails twice stays as it is."""
         if self.image.dirty and not self.image.writable:
             self._note_vain_write()
-        try:
-            self.image.close()
-        except QmpError as error:
-            warn(qcow2_wording.lost_bitmaps(self.node.name, error.desc))
-        except OSError as error:
-            warn(f"could not write back '{self.node.name}': {strerror(error)}")
+        for vain in (False, True):  # observed: it is flushed first, whether that works or not
+            try:
+                self.image.close()
+                break
+            except QmpError as error:
+                warn(qcow2_wording.lost_bitmaps(self.node.name, error.desc))
+                break
+            except OSError as error:
+                if vain:
+                    warn(f"could not write back '{self.node.name}': {strerror(error)}")
 
     def forget(self) -> None:
         """Only header, L1 and refcount table stay in memory (observed on QEMU 7.2)."""
