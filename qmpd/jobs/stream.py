@@ -329,6 +329,7 @@ class _Stretch:
         """
         length = min(limit, LOOK_AHEAD)
         below = next_in_chain(self.target)
+        second = None if below is None else skip_filters(below)
         for layer in chain(self.target):
             if layer is self.base:
                 break
@@ -337,7 +338,7 @@ class _Stretch:
                 continue
             size = driver.length()
             if self.offset >= size:
-                return (None, limit) if layer is below else (layer, length)
+                return (None, limit) if layer is second else (layer, length)
             length = min(length, size - self.offset)
             if not driver.supports_backing:
                 return layer, length

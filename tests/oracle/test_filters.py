@@ -497,6 +497,23 @@ def test_device_on_a_filter():
     )
 
 
+def test_stream_of_a_short_image_behind_a_filter():
+    """Behind the end of what a filter shows nothing is left to copy, as without the filter."""
+
+    def layers(directory):
+        image(directory, "short", size=MIB // 2, writes=["write -P 1 0 512k"])
+        image(directory, "long")
+
+    compare(
+        [
+            *(add("low", qcow2("short")), add("x", cor("low"))),
+            *(add("top", qcow2("long", backing="x")), ask(call("block-stream", device="top"))),
+            *(call("block-stream", device="top", job_id="j"), wait_job("j", "null"), *LOOK),
+        ],
+        layers,
+    )
+
+
 def test_disks_look_at_their_first_sector():
     """Whoever has copies made finds a cluster there; unless the disk was told its geometry."""
     kinds = {
