@@ -153,9 +153,8 @@ class Machine:
             self.scheduler, self.emit, self.dispatcher.later, self.dispatcher.afterwards
         )
         self.graph.tell = self._tell
-        self.graph.drain = self.jobs.drain
-        self.jobs.unsettled = self.dispatcher.hold_reply
-        self.jobs.settled = self.dispatcher.settled
+        self.graph.begin_drain = self.jobs.begin_drain
+        self.graph.let_pass = self.jobs.let_pass
         self.graph.levers = self.jobs.levers = self.levers
         self.jobs.die = self.die
         if self.profile is not None:

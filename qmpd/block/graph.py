@@ -40,8 +40,10 @@ class Graph:
         self._digits = random_digits
         self.tell: Callable[[str, dict[str, Any]], None] = _tell_nobody
         """Passes an event on; may be called on the worker thread."""
-        self.drain: Callable[[Iterable[Node]], None] = _interrupt_nobody
-        """Interrupts the jobs above nodes."""
+        self.begin_drain: Callable[[Iterable[Node]], Callable[[], None]] = _interrupt_nobody
+        """Brings the jobs above nodes to rest; what it returns lets them go on."""
+        self.let_pass: Callable[[], None] = _nothing
+        """Lets jobs go on that were drained before: a command waits for I/O meanwhile."""
         self.levers: Levers | None = None
         """What a test can do to I/O; None without a lab."""
         self.objects: Mapping[str, str] = {}
@@ -116,6 +118,10 @@ class Graph:
         if node is None:
             raise QmpError(wording.failed_to_find_node(name))
         return node
+
+    def drain(self, *nodes: Node) -> None:
+        """Interrupt the jobs above ``nodes``, which stop and go on."""
+        self.begin_drain(nodes)()
 
     def lookup(self, device: str | None, node_name: str | None) -> Node:
         """The node that a command names by drive id or node name.
@@ -322,8 +328,13 @@ def _tell_nobody(name: str, data: dict[str, Any]) -> None:
     del name, data
 
 
-def _interrupt_nobody(nodes: Iterable[Node]) -> None:
+def _interrupt_nobody(nodes: Iterable[Node]) -> Callable[[], None]:
     del nodes
+    return _nothing
+
+
+def _nothing() -> None:
+    pass
 
 
 def _without_edge(parent: Parent, edge: Edge) -> dict[str, Edge]:

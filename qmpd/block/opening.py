@@ -126,8 +126,8 @@ def _open(
             if isinstance(wanted, str):
                 child = children[name] = find_reference(graph, wanted)
                 # The original looks at it through a backend, which comes and goes.
-                graph.drain([child])
-                graph.drain([child])
+                graph.drain(child)
+                graph.drain(child)
             elif wanted is not None:
                 below = driver_class(wanted["driver"])
                 its_role = child_role(name, kind)

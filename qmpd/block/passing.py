@@ -109,3 +109,36 @@ class PassingDriver(Driver):
     def describe(self, info: dict[str, Any]) -> None:
         """What the node below says."""
         self.describe_through(self.below, info)
+
+
+class SteadyDriver(PassingDriver):
+    """A filter that looks at the size of the node below once: what others do there, it misses."""
+
+    _length = 0
+
+    def look_at_length(self) -> None:
+        """The node is open: that is its size from now on."""
+        self._length = self.below.length()
+
+    def length(self) -> int:
+        """The size that the node below had, or what has been written here since."""
+        return self._length
+
+    def note_own(self, end: int, length: int = 0) -> None:
+        """Bytes up to ``end`` have been written here."""
+        super().note_own(end, length)
+        self._note_end(end)
+
+    def note_written(self, end: int, length: int = 0) -> None:
+        """What is written here is written below."""
+        super().note_written(end, length)
+        self._note_end(end)
+
+    def _note_end(self, end: int) -> None:
+        if end > self._length:
+            self._length = (end + 511) & ~511
+
+    def truncate(self, size: int) -> None:
+        """Resize the node below, and this one."""
+        super().truncate(size)
+        self._length = (size + 511) & ~511

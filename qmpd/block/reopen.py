@@ -10,6 +10,7 @@ from __future__ import annotations
 from qmpd.block import options as opt
 from qmpd.block import permissions as p
 from qmpd.block import wording
+from qmpd.block.drained import Drained
 from qmpd.block.driver import strerror
 from qmpd.block.refresh import refresh
 from qmpd.block.transaction import Transaction
@@ -120,16 +121,9 @@ class ReopenQueue:
         self._entries[node] = entry
         return entry
 
-    def subtree(self) -> list[Node]:
-        """The queued nodes and everything below them: what a reopen drains."""
-        found = dict.fromkeys(self._entries)
-        work = list(found)
-        while work:
-            for edge in work.pop().children.values():
-                if edge.child not in found:
-                    found[edge.child] = None
-                    work.append(edge.child)
-        return list(found)
+    def drain(self) -> None:
+        """Interrupt the jobs above the queued nodes and all below them."""
+        Drained(self._graph, self._entries).end()
 
     def run(self) -> None:
         """Reopen everything that was queued.
@@ -137,6 +131,13 @@ class ReopenQueue:
         Raises:
             QmpError: nothing has changed then.
         """
+        drained = Drained(self._graph, self._entries)
+        try:
+            self._run(drained)
+        finally:
+            drained.end()
+
+    def _run(self, drained: Drained) -> None:
         for node in self._entries:
             try:
                 node.driver.flush()
@@ -145,7 +146,7 @@ class ReopenQueue:
         self._graph.generation += 1
         with Transaction() as tx:
             for entry in self._entries.values():
-                self._prepare(tx, entry)
+                self._prepare(tx, entry, drained)
             future = {node: entry.flags for node, entry in self._entries.items()}
             refresh(tx, future, [n for e in self._entries.values() for n in (e.node, *e.replaced)])
             for entry in reversed(self._entries.values()):
@@ -154,7 +155,7 @@ class ReopenQueue:
 
     # --- one node ----------------------------------------------------------------------
 
-    def _prepare(self, tx: Transaction, entry: _Entry) -> None:
+    def _prepare(self, tx: Transaction, entry: _Entry, drained: Drained) -> None:
         node = entry.node
         if entry.flags.detect_zeroes == "unmap" and not entry.flags.unmap:
             raise QmpError(wording.DETECT_ZEROES_UNMAP)
@@ -166,12 +167,12 @@ class ReopenQueue:
             raise QmpError(wording.backing_missing(node.name))
         for name in sorted(_LINKS):
             if name in entry.children:
-                self._relink(tx, entry, name)
+                self._relink(tx, entry, name, drained)
         if entry.replaced and "file" in entry.children:
             tx.on_commit(node.driver.forget)
         _check_unchanged(entry, handled)
 
-    def _relink(self, tx: Transaction, entry: _Entry, name: str) -> None:
+    def _relink(self, tx: Transaction, entry: _Entry, name: str, drained: Drained) -> None:
         node, wanted = entry.node, entry.children[name]
         new = None if wanted is None else self._graph.lookup(None, wanted)
         edge = node.children.get(name)
@@ -187,16 +188,20 @@ class ReopenQueue:
             raise QmpError(wording.no_backing_support(node.driver.name, node.name))
         if name == "file" and edge is None:
             raise QmpError(wording.NO_FILE_CHILD)
+        old = None
         if edge is None:
-            self._graph.attach(tx, node, new or node, name, p.ROLE_COW)
+            edge = self._graph.attach(tx, node, new or node, name, p.ROLE_COW)
         else:
-            entry.replaced.append(edge.child)
+            old = edge.child
+            entry.replaced.append(old)
             if new is not None:
                 self._graph.retarget(tx, edge, new)
             elif edge.frozen:
-                raise QmpError(wording.frozen_link(name, node.name, edge.child.name))
+                raise QmpError(wording.frozen_link(name, node.name, old.name))
             else:
                 self._graph.detach(tx, edge)
+        drained.move(edge, new)
+        tx.on_abort(lambda: drained.move(edge, old))
 
     @staticmethod
     def _refuse_cycle(node: Node, new: Node, name: str) -> None:
@@ -210,7 +215,8 @@ def _refuse_filter(node: Node, edge: Edge) -> None:
     """A job's filter stays where the job has put it."""
     if edge.child.implicit:
         raise QmpError(wording.implicit_child(edge.name, node.name))
-    if edge.child.driver.borrows_name:  # the original aborts on a frozen link below it
+    # Without its last parent the filter would go, and the original aborts on the link below it.
+    if edge.child.driver.borrows_name and len(edge.child.parents) == 1:
         raise QmpError(wording.frozen_link(edge.name, node.name, edge.child.name))
 
 

@@ -43,8 +43,7 @@ def run(machine: Machine, actions: Iterable[Action], *, grouped: bool = False) -
     Raises:
         QmpError: the first failure.
     """
-    if machine.jobs.jobs:
-        machine.jobs.drain_all(machine.graph.nodes.values())
+    machine.graph.begin_drain(machine.graph.nodes.values())()
     begun: list[Action] = []
     try:
         for action in actions:

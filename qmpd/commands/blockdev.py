@@ -53,12 +53,14 @@ def blockdev_reopen(machine: Machine, options: list[dict[str, Any]]) -> None:
         QmpError: nothing has changed then.
     """
     queue = ReopenQueue(machine.graph)
-    for given in options:
-        if "node-name" not in given:
-            raise QmpError(wording.NODE_NAME_NOT_SPECIFIED)
-        queue.add(machine.graph.find(given["node-name"]), given, keep_old=False)
-    if machine.jobs.jobs:
-        machine.graph.drain(queue.subtree())
+    try:
+        for given in options:
+            if "node-name" not in given:
+                raise QmpError(wording.NODE_NAME_NOT_SPECIFIED)
+            queue.add(machine.graph.find(given["node-name"]), given, keep_old=False)
+    except QmpError:
+        queue.drain()  # what comes before the mistake was drained already
+        raise
     queue.run()
 
 

@@ -63,7 +63,7 @@ def stop(machine: Machine) -> None:
     if machine.run_state == "running":
         machine.run_state = "paused"
         machine.emit("STOP", None)
-    machine.jobs.drain_all(machine.graph.nodes.values())
+    machine.graph.begin_drain(machine.graph.nodes.values())()
 
 
 def cont(machine: Machine) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from qmpd.block.node import Node
-    from qmpd.machine import Machine
+    from qmpd.machine import Device, Machine
 
 FOLLOWS, NEVER, ALWAYS, MISTAKE = range(4)
 """Whether a device writes: as its node may be written, not at all, in any case; or whether a
@@ -211,22 +211,16 @@ def _use_drive(machine: Machine, names: Names, properties: dict[str, Any]) -> st
         raise QmpError(f"Property '{found.owner}.drive' can't find value '{drive}'")
     if node is None and not found.removable:
         raise QmpError("Device needs media, but drive is empty")
-    perm, shared = _permissions(found, node, properties)
     # A backend goes by its device's id; that of a part of the device has only a path.
     given = properties.get("id")
     part = found.suffix.replace("{id}", given or "scsi")
     name = path + part if part else given or path
-    _look_at_disk(found, _LOOK_EARLY, node, properties)
-    _refuse_busy(machine, names, kind, User(name, device=True), node, perm, shared)
-    home = _thread(machine, names, properties, node)
-    if user is not None:
-        device = machine.plug_drive(drive, name, perm, shared, removable=found.removable)
-    elif node is not None:
-        user = User(name, device=True)
-        device = machine.plug(user, node, perm, shared, removable=found.removable)
-    _look_at_disk(found, _LOOK_LATE, node, properties)
-    device.tray, device.io_status, device.iothread = found.tray, found.io_status, home
-    device.adapts = found.adapts
+    try:
+        device = _use(machine, names, properties, name, user, node)
+    except QmpError:
+        if user is None:
+            drop_backend(machine, node)
+        raise
     if properties.get("write-cache") in _SWITCHES:
         device.user.writeback = properties["write-cache"] == "on"
     return device.user.name
@@ -247,6 +241,33 @@ def _look_at_disk(
         node.driver.pread(0, min(512, node.driver.length()))
     except (OSError, QmpError):
         return  # then there is no geometry to be had
+
+
+def _use(
+    machine: Machine,
+    names: Names,
+    properties: dict[str, Any],
+    name: str,
+    user: User | None,
+    node: Node | None,
+) -> Device:
+    """Let the device use the drive of ``user``, or ``node`` by a backend of its own."""
+    kind = properties["driver"]
+    found = _KINDS[kind]
+    perm, shared = _permissions(found, node, properties)
+    own = User(name, device=True)
+    _look_at_disk(found, _LOOK_EARLY, node, properties)
+    _refuse_busy(machine, names, kind, own, node, perm, shared)
+    home = _thread(machine, names, properties, node)
+    if user is not None:
+        drive = properties["drive"]
+        device = machine.plug_drive(drive, name, perm, shared, removable=found.removable)
+    elif node is not None:
+        device = machine.plug(own, node, perm, shared, removable=found.removable)
+    _look_at_disk(found, _LOOK_LATE, node, properties)
+    device.tray, device.io_status, device.iothread = found.tray, found.io_status, home
+    device.adapts = found.adapts
+    return device
 
 
 def _refuse_busy(
@@ -274,7 +295,19 @@ def _refuse_busy(
         machine.graph.add_user(tx, user, node, perm, shared)
     finally:
         tx.abort()
-    check_no_blocker(node, "dataplane")
+    try:
+        check_no_blocker(node, "dataplane")
+    except QmpError:
+        drop_backend(machine, node)  # one of its own, besides the device's
+        raise
+
+
+def drop_backend(machine: Machine, node: Node | None) -> None:
+    """Interrupt the jobs above the node of a backend that goes."""
+    if node is not None and machine.jobs.jobs:
+        from qmpd.jobs.blockjob import drain_for_backend
+
+        drain_for_backend(machine.graph, node)
 
 
 def _is_usual(kind: str, name: str, value: Any, strict: bool) -> bool:

@@ -146,12 +146,6 @@ class Dispatcher:
         """Keep the reply of the present command back until :meth:`release_reply`."""
         self._holding = self._running
 
-    def settled(self) -> None:
-        """What a reply waited for has happened; what follows from it comes first."""
-        if self._holding:
-            self.drain()
-            self.release_reply()
-
     def release_reply(self) -> None:
         """Let a reply go that was kept back."""
         self._holding = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qmpd.commands.backends import PERIPHERALS, canonical, check_path
-from qmpd.commands.devices import Names, Plugged, cold_bus, plug, texts
+from qmpd.commands.devices import Names, Plugged, cold_bus, drop_backend, plug, texts
 from qmpd.errors import DeviceNotFound, QmpError
 from qmpd.jobs import wording
 from qmpd.options.opts import is_identifier
@@ -39,7 +39,10 @@ def device_add(machine: Machine, arguments: dict[str, Any]) -> None:
     _refuse_cold(cold_bus(arguments))
     if name is not None and name in slots.plugged:
         raise QmpError(f"Duplicate device ID '{name}'")
+    backends = len(machine.devices)
     plug(machine, slots, arguments)
+    if machine.jobs.jobs and len(machine.devices) > backends:
+        _drain_backend(machine, next(reversed(machine.devices)))  # it begins with a reset
 
 
 def device_del(machine: Machine, id: str) -> None:  # noqa: A002 - the argument's wire name
@@ -70,12 +73,16 @@ def _refuse_cold(bus: str) -> None:
 
 def system_reset(machine: Machine) -> None:
     """Reset the guest, which lets go of devices that it was asked for."""
-    machine.emit("RESET", {"guest": False, "reason": "host-qmp-system-reset"})
-    for backend in machine.devices.values():
+    for name, backend in machine.devices.items():
+        _drain_backend(machine, name)
         backend.tray_open = False  # nobody is told
     slots = machine.slots
+    leaving = [] if slots is None else [each for each in slots.plugged.values() if each.leaving]
+    for device in leaving:
+        _drain_backend(machine, device.backend)
+    machine.emit("RESET", {"guest": False, "reason": "host-qmp-system-reset"})
     if slots is not None:
-        for device in [device for device in slots.plugged.values() if device.leaving]:
+        for device in leaving:
             _remove(machine, slots, device)
 
 
@@ -88,17 +95,26 @@ def _remove(machine: Machine, slots: Names, device: Plugged) -> None:
     backend = machine.devices.get(device.backend)
     node = backend.user.node if backend is not None else None
     if backend is not None:
-        if node is not None:
-            machine.jobs.drain([node])  # requests of the device come to their end
+        if not device.needs_guest:
+            _drain_backend(machine, device.backend)
         if backend.drive and node is not None:
             _cancel_jobs_on(machine, node)
         machine.unplug(device.backend)
 
     def tell() -> None:
+        drop_backend(machine, node)
         for data in paths:
             machine.emit("DEVICE_DELETED", data)
 
-    machine.scheduler.call_later(_GRACE_NS, tell)
+    machine.scheduler.call_later(_GRACE_NS, lambda: machine.jobs.when_quiet(tell))
+
+
+def _drain_backend(machine: Machine, name: str) -> None:
+    """Requests of a device come to their end."""
+    device = machine.devices.get(name)
+    node = None if device is None else device.user.node
+    if node is not None:
+        machine.graph.drain(node)
 
 
 def _cancel_jobs_on(machine: Machine, node: Node) -> None:

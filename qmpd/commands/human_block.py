@@ -8,6 +8,7 @@ from qmpd.block import wording as block_wording
 from qmpd.block.chain import skip_implicit
 from qmpd.commands import wording
 from qmpd.commands.backends import find
+from qmpd.commands.devices import drop_backend
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
@@ -38,8 +39,7 @@ def qemu_io(machine: Machine, device: str, command: str, *, by_device: bool = Fa
     if node is None:
         node = graph.lookup(device, None)
     if user is None:  # a backend comes and goes
-        for _ in range(2):
-            graph.drain([node])
+        drop_backend(machine, node)
     try:
         os.write(1, execute(Access(graph, node, user, machine.dispatcher.later), command).encode())
     except QmpError as error:

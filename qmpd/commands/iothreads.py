@@ -109,6 +109,6 @@ def set_iothread(
     if iothread is not None and machine.objects.get(iothread) != "iothread":
         raise QmpError(wording.no_iothread(iothread))
     if machine.jobs.jobs:
-        machine.graph.drain([node])
+        machine.graph.drain(node)
     if _homes(machine, _connected(node)) - {iothread or ""}:
         raise QmpError(_OTHER_THREAD)

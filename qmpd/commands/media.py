@@ -108,7 +108,7 @@ def _remove(machine: Machine, device: Device, name: str) -> None:
 
 def take_out(machine: Machine, device: Device, node: Node) -> None:
     """Let a device go of its medium, and remember what that was like for the next one."""
-    machine.jobs.drain([node])
+    machine.graph.drain(node)
     (edge,) = device.user.children.values()
     device.last = node.flags
     device.asks = edge.perm, edge.shared

@@ -15,6 +15,7 @@ from qmpd.jobs.blockjob import check_no_blocker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from qmpd.block.graph import Graph
@@ -54,6 +55,7 @@ class Snapshot(Action):
         self._node: Node | None = None
         """The node, once it has got its overlay."""
         self._overlay: Node | None = None
+        self._end_drain: Callable[[], None] | None = None
 
     def prepare(self) -> None:
         """Check both nodes in the original's order, and link them.
@@ -62,7 +64,7 @@ class Snapshot(Action):
             QmpError: why not.
         """
         node = self.find_node()
-        self.graph.drain([node])
+        self._end_drain = self.graph.begin_drain((node,))
         check_no_blocker(node, "external-snapshot")
         if not node.flags.read_only:
             try:
@@ -110,6 +112,8 @@ class Snapshot(Action):
         if self._overlay is not None:
             self._overlay.references -= 1
             self.graph.collect([self._overlay])
+        if self._end_drain is not None:
+            self._end_drain()
 
 
 class SnapshotSync(Snapshot):
@@ -149,6 +153,7 @@ class SnapshotSync(Snapshot):
             from qmpd.block.creation import create_overlay
 
             create_overlay(self.graph, self._filename, self._format, node)
+        self.graph.let_pass()
         return open_node(self.graph, self._definition(node, name))
 
     def _definition(self, node: Node, name: str | None) -> dict[str, Any]:

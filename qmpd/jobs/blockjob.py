@@ -136,6 +136,8 @@ class BlockJob(Job):
             return
         self.graph.users.pop(user, None)
         edges = list(user.children.values())
+        for edge in edges:
+            drain_for_backend(self.graph, edge.child)
         self.graph.detach_loosely(*edges)
         self.graph.collect(edge.child for edge in edges)
 
@@ -188,6 +190,12 @@ class BlockJob(Job):
             if self.io_status == "ok":
                 self.io_status = "nospace" if code in _NO_SPACE else "failed"
         return action
+
+
+def drain_for_backend(graph: Graph, node: Node) -> None:
+    """Interrupt the jobs above a node as often as a backend does that goes (QEMU 7.2)."""
+    for _ in range(2):
+        graph.drain(node)
 
 
 def intermediate(top: Node | None, base: Node) -> list[tuple[str, Node, int, int]]:

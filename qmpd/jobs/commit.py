@@ -11,6 +11,7 @@ import errno
 
 from qmpd.block import permissions as p
 from qmpd.block.chain import skip_filters
+from qmpd.block.drained import Drained
 from qmpd.block.driver import warn
 from qmpd.block.drivers.filters import CommitTop, insert_filter, remove_filter, replace_node
 from qmpd.block.filename import filename
@@ -206,6 +207,13 @@ class CommitJob(BlockJob):
         flt = self.filter
         if flt is None:
             return errno.EIO
+        drained = Drained(self.graph, (flt,))
+        try:
+            return self._drop_layers(flt)
+        finally:
+            drained.end()
+
+    def _drop_layers(self, flt: Node) -> int:
         text = self.backing_file if self.backing_file is not None else filename(self.base)
         overlays = [
             edge.parent

@@ -109,8 +109,8 @@ class Job(Parent):
         self._timer: Timer | None = None
         self._run: Run | None = None
         self._chunk_waits = False
-        self._early = 0
-        """How many of the next sleeps are to end at once."""
+        self._sleeps_shortly = False
+        """Whether its timer is one that has run out already."""
 
     # --- identity ----------------------------------------------------------------------
 
@@ -202,13 +202,13 @@ class Job(Parent):
             self.manager.submit(self, wants.function)
         elif isinstance(wants, Afterwards):
             self.busy = True
-            self.manager.afterwards(lambda: self.work_done(None, None))
+            self.manager.put_off(self)
         elif self.pause_count > 0:
             self._wake()
         elif isinstance(wants, Sleep):
-            early, self._early = self._early > 0, max(self._early - 1, 0)
-            delay = self.manager.chunk_delay(self, 0 if early else wants.ns)
+            delay = self.manager.chunk_delay(self, wants.ns)
             self._chunk_waits = delay is None
+            self._sleeps_shortly = delay == 0
             if delay is not None:
                 self._timer = self.manager.scheduler.call_later(delay, self._alarm)
 
@@ -231,21 +231,21 @@ class Job(Parent):
         self._finished()
         return None
 
-    def drain(self) -> None:
-        """Stop and go on, as a drained section makes a job do: a sleep ends early."""
-        if self.begin_drain():
-            self.end_drain()
-
     def begin_drain(self) -> bool:
-        """Stop; whether :meth:`end_drain` has to follow."""
-        if not self.started or self.done or self.paused:
-            return False
-        if self.busy:
-            self._early += 1  # the one after this chunk
-            self.manager.settle(self)
+        """Stop, now or at the end of a slice of work; whether :meth:`end_drain` has to follow."""
+        if not self.started:
             return False
         self.pause_count += 1
-        self.enter()
+        if not self.busy and not self.paused:
+            self.enter()
+        return True
+
+    def end_short_sleep(self) -> bool:
+        """Wake the work if it sleeps for no time at all; False if it does not."""
+        if self._timer is None or not self._sleeps_shortly:
+            return False
+        self._cancel_timer()
+        self._alarm()
         return True
 
     def end_drain(self) -> None:
@@ -281,7 +281,7 @@ class Job(Parent):
     def _finished(self) -> None:
         self._run = None
         self.done = True
-        self.manager.later(lambda: self.manager.completed(self))
+        self.manager.ended(self)
 
     def fail(self, code: int, text: str = "") -> None:
         """Note why the job fails; the first reason stays."""

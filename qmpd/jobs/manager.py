@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 
 from qmpd.block.driver import warn
-from qmpd.block.node import Node
 from qmpd.errors import DeviceNotActive, QmpError
 from qmpd.jobs import states, wording
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Protocol
 
+    from qmpd.block.node import Node
+    from qmpd.jobs.drains import Drains
     from qmpd.jobs.job import Job
     from qmpd.lab.levers import Levers
 
@@ -51,6 +52,10 @@ _FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _REST = _FIRST | frozenset("0123456789-._")
 
 
+def _nothing() -> None:
+    """End a section without jobs in it."""
+
+
 def well_formed(name: str) -> bool:
     """Whether ``name`` follows QEMU's rules for identifiers."""
     return bool(name) and name[0] in _FIRST and _REST.issuperset(name)
@@ -76,11 +81,11 @@ class JobManager:
         """By id, oldest first."""
         self._busy: set[Job] = set()
         self._waiting: list[Callable[[], None]] = []
-        self._held: list[Callable[[], None]] = []
-        self._settling: set[Job] = set()
-        self.unsettled: Callable[[], None] = lambda: None
-        """Called when a reply has to wait for a job, :attr:`settled` when it may go."""
-        self.settled: Callable[[], None] = lambda: None
+        self._held: dict[Job, Callable[[], None]] = {}
+        """What tells a job that it may go on, as long as that has to wait."""
+        self._due: set[Job] = set()
+        """Jobs whose work has ended, but of which nobody has taken notice yet."""
+        self._drains: Drains | None = None
         self._ending: Callable[[], None] | None = None
         """What to do when the last job has ended; set when the machine is told to quit."""
         self.closed = False
@@ -138,6 +143,17 @@ class JobManager:
         self.jobs.pop(job.id, None)
         if self._ending is not None:
             self.later(self._end_next)
+
+    def ended(self, job: Job) -> None:
+        """The work of ``job`` has ended: it will be completed after the present command."""
+        self._due.add(job)
+        self.later(lambda: self.complete(job))
+
+    def complete(self, job: Job) -> None:
+        """Take notice of it if the work of ``job`` has ended."""
+        if job in self._due:
+            self._due.discard(job)
+            self.completed(job)
 
     def completed(self, job: Job) -> None:
         """The work of ``job`` has ended, well or not."""
@@ -269,44 +285,27 @@ class JobManager:
         if levers is not None and levers.kills(job.id, job.status) and self.die is not None:
             self.die()
 
-    def drain(self, nodes: Iterable[Node]) -> None:
-        """A command has drained ``nodes`` and all above them: jobs there were interrupted."""
-        for job in self._jobs_above(nodes) if self.jobs else ():
-            self.later(job.drain)
+    def begin_drain(self, nodes: Iterable[Node]) -> Callable[[], None]:
+        """Begin a drained section of ``nodes`` and all above them; the result ends it."""
+        if not self.jobs:
+            return _nothing
+        if self._drains is None:
+            from qmpd.jobs.drains import Drains
 
-    def drain_all(self, nodes: Iterable[Node]) -> None:
-        """A command has drained all ``nodes`` there are, in one section."""
-        jobs = self._jobs_above(nodes)
+            self._drains = Drains(self)
+        return self._drains.begin(nodes)
 
-        def section() -> None:
-            for job in [job for job in jobs if job.begin_drain()]:
-                job.end_drain()
-
-        self.later(section)
-
-    def _jobs_above(self, nodes: Iterable[Node]) -> Iterable[Job]:
-        """The jobs on ``nodes`` and all above them, node by node."""
-        seen = set()
-        found: dict[Job, None] = {}
-        for node in nodes:
-            work = [node]
-            while work:
-                here = work.pop()
-                if here in seen:
-                    continue
-                seen.add(here)
-                for edge in here.parents:
-                    parent = edge.parent
-                    if isinstance(parent, Node):
-                        work.append(parent)
-                    elif parent.kind == "block-job":
-                        found[self.jobs[parent.label]] = None
-        return found
+    def let_pass(self) -> None:
+        """Let the time pass that I/O of a command takes."""
+        if self._drains is not None:
+            self._drains.let_pass()
 
     # --- the worker thread -------------------------------------------------------------
 
     def submit(self, job: Job, work: Callable[[], Any]) -> None:
         """Do a slice of a job's work on the worker thread."""
+        if self._drains is not None and self._drains.keeps(job, work):
+            return
         job.hurried = bool(self._busy)
         self._hurry()
         self._busy.add(job)
@@ -315,27 +314,29 @@ class JobManager:
             self._busy.discard(job)
             if self.closed:
                 return
-
-            def deliver() -> None:
-                job.work_done(value, error)
-                if job in self._settling:
-                    self._settling.discard(job)
-                    if not self._settling:
-                        self.settled()
-
             if self._waiting:
-                self._held.append(deliver)
+                self._held[job] = lambda: job.work_done(value, error)
                 self._quiet()
             else:
-                deliver()
+                job.work_done(value, error)
 
         self.scheduler.submit(work, done)
 
-    def settle(self, job: Job) -> None:
-        """The reply of the present command waits until ``job`` has its slice of work behind it."""
-        job.hurried = True
-        self._settling.add(job)
-        self.unsettled()
+    def put_off(self, job: Job) -> None:
+        """Let a job go on behind the reply of the present command, or when it is drained."""
+        self._held[job] = lambda: job.work_done(None, None)
+        self.afterwards(lambda: self._deliver_soon(job))
+
+    def _deliver_soon(self, job: Job) -> None:
+        if not self.closed:
+            self.deliver(job)
+
+    def deliver(self, job: Job) -> bool:
+        """Give a job the result of its slice that was held back; False if there is none."""
+        result = self._held.pop(job, None)
+        if result is not None:
+            result()
+        return result is not None
 
     def when_quiet(self, action: Callable[[], None]) -> None:
         """Call ``action`` when no slice is on the worker thread: at once, or soon."""
@@ -355,9 +356,8 @@ class JobManager:
             self._waiting.pop(0)()
         if self._waiting:
             return  # what has been done may have set another slice off
-        held, self._held = self._held, []
-        for deliver in held:
-            self.scheduler.call_soon(deliver)
+        for job in self._held:
+            self.scheduler.call_soon(lambda job=job: self._deliver_soon(job))  # type: ignore[misc]
 
     @property
     def quiet(self) -> bool:
@@ -372,9 +372,10 @@ class JobManager:
         First all of them stop, as ``nodes`` (all there are) are drained; then one after the
         other goes on to its end, the newest first.
         """
+        from qmpd.jobs.drains import jobs_above
 
         def begin() -> None:
-            for job in self._jobs_above(nodes):
+            for job in jobs_above(self, nodes):
                 job.hold()
             for job in self.jobs.values():
                 job.auto_dismiss = True

@@ -347,10 +347,13 @@ class Mirror(BlockJob):
                 pass  # observed: the pivot goes on with the target as it is
         if not can_replace(self.source, replaced):
             return errno.EPERM
+        end_drain = self.graph.begin_drain((target,))
         try:
             replace_node(self.graph, replaced, target, keep=everything_below(target))
         except QmpError:
             return errno.EPERM
+        finally:
+            end_drain()
         return 0
 
     def _stop_filter(self, flt: Node | None = None) -> None:

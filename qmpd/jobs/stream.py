@@ -10,6 +10,7 @@ from itertools import takewhile
 
 from qmpd.block import permissions as p
 from qmpd.block.chain import chain, next_in_chain, next_link, skip_filters
+from qmpd.block.drained import Drained
 from qmpd.block.driver import UNALLOCATED, warn
 from qmpd.block.drivers.copy_on_read import CopyOnRead, copy_range
 from qmpd.block.drivers.filters import insert_node, remove_node
@@ -81,7 +82,6 @@ class StreamJob(BlockJob):
         created = False
         try:
             if self._was_read_only:
-                self._drain()
                 set_read_only(self.graph, self.device, read_only=False)
             self._insert_filter()
             self.manager.create(self)
@@ -145,7 +145,7 @@ class StreamJob(BlockJob):
 
     def run(self) -> Run:
         """Copy step by step what is not in the target yet."""
-        if self.target.backing is None or self.target is self.above_base:
+        if self.target.backing is None or self.target is self._lowest_image():
             return
         self.total = self.target.driver.length()
         delay, careful, unsaved = 0, False, False
@@ -216,8 +216,13 @@ class StreamJob(BlockJob):
         base = next_in_chain(self.above_base)
         below = None if base is None else skip_filters(base)
         self._remove_filter()
-        for _ in range(3):
-            self._drain()
+        drains = Drained(self.graph, (self.above_base,))
+        try:
+            return self._leave(base, below, drains)
+        finally:
+            drains.end()
+
+    def _leave(self, base: Node | None, below: Node | None, drains: Drained) -> int:
         if self.target.backing is None:
             return 0
         text, base_format = None, ""
@@ -225,7 +230,7 @@ class StreamJob(BlockJob):
             text = self.backing_file if self.backing_file is not None else filename(below)
             base_format = below.driver.name
         try:
-            self._set_backing(base)
+            self._set_backing(base, drains)
         except QmpError as error:
             warn(error.desc)
             return errno.EPERM
@@ -236,9 +241,10 @@ class StreamJob(BlockJob):
             return as_errno(error)
         return 0
 
-    def _set_backing(self, base: Node | None) -> None:
+    def _set_backing(self, base: Node | None, drains: Drained) -> None:
         edge = self.target.children["backing"]
         old = edge.child
+        drains.move(edge, base)
         with Transaction() as tx:
             if base is None:
                 self.graph.detach(tx, edge)
@@ -268,15 +274,13 @@ class StreamJob(BlockJob):
 
     def _restore_device(self) -> None:
         if self._was_read_only and not self.device.flags.read_only:
-            self._drain()
             try:
                 set_read_only(self.graph, self.device, read_only=True)
             except QmpError:
                 pass  # the work is done; that the node stays writable is no failure of it
 
     def _drain(self) -> None:
-        """Interrupt the jobs above as often as the original does."""
-        self.graph.drain([self.device])
+        self.graph.drain(self.device)
 
     def _drop_driver(self) -> None:
         self.drop_backend(self._driver)

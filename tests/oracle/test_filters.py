@@ -548,3 +548,30 @@ def test_disks_look_at_their_first_sector():
         program=Program.SYSTEM,
         arguments=("-device", "virtio-scsi-pci,id=s", "-device", "qemu-xhci"),
     )
+
+
+def test_sizes_of_filters_on_a_file_that_grows():
+    """Some look at it anew, some only once; what is written through a filter it knows."""
+
+    def write(node, offset):
+        return call("human-monitor-command", command_line=f'qemu-io {node} "write {offset} 64k"')
+
+    def add(name, below, driver="raw", **options):
+        return call("blockdev-add", driver=driver, node_name=name, **{"file": below} | options)
+
+    def blkdebug(name, below):
+        return call("blockdev-add", driver="blkdebug", node_name=name, image=below)
+
+    grown = call("query-named-block-nodes")
+    own = [
+        *(call("blockdev-add", node_name="p", **file("packed")), GROUP),
+        *(add("t", "p", "throttle", throttle_group="tg"), blkdebug("b", "p")),
+        *(add("c", "p", "copy-on-read"), add("rc", "c"), add("rt", "t"), add("rb", "b")),
+        *(add("q", "p", "qcow2"), write("q", 0), write("q", "64k"), grown),
+    ]
+    through = [
+        call("blockdev-add", node_name="p2", **file("base")),
+        *(add("t2", "p2", "throttle", throttle_group="tg"), blkdebug("b2", "t2")),
+        *(add("q2", "b2", "qcow2"), write("q2", "512k"), write("q2", "900k"), grown),
+    ]
+    compare([*own, *through], images, program=Program.SYSTEM)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qmpd.block import wording
-from qmpd.block.passing import PassingDriver
+from qmpd.block.passing import SteadyDriver
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qmpd.block.transaction import Transaction
 
 
-class ThrottleDriver(PassingDriver):
+class ThrottleDriver(SteadyDriver):
     """A member of a throttle group, which cannot be deleted meanwhile."""
 
     name = "throttle"
@@ -32,6 +32,7 @@ class ThrottleDriver(PassingDriver):
             QmpError: there is none of that name.
         """
         self.object_in_use = self._group(options)
+        self.look_at_length()
 
     def _group(self, options: dict[str, Any]) -> str:
         name = options.get("throttle-group")

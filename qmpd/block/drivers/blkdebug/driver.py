@@ -7,7 +7,7 @@ from qmpd.block import permissions as p
 from qmpd.block.drivers.blkdebug import wording
 from qmpd.block.drivers.blkdebug.rules import Rule, Rules
 from qmpd.block.filename import Names, protocol_options
-from qmpd.block.passing import PassingDriver
+from qmpd.block.passing import SteadyDriver
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ _MEMBERS = (
 _MOST = (1 << 31) - 1
 
 
-class BlkdebugDriver(PassingDriver):
+class BlkdebugDriver(SteadyDriver):
     """Requests fail when a rule says so; permissions can be asked for that nobody needs."""
 
     name = "blkdebug"
@@ -94,6 +94,7 @@ class BlkdebugDriver(PassingDriver):
         Raises:
             QmpError: a limit cannot be kept.
         """
+        self.look_at_length()
         align = int(options.get("align", 0))
         if align:
             if align >= _MOST or align & (align - 1):
