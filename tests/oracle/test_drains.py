@@ -79,6 +79,7 @@ def counted(request, until=None):
         while until is not None and not any(until in line for line in lines):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no {until!r} after {request}")
+            time.sleep(0.002)  # a device goes when nobody else wants anything
             server.send(call("query-jobs"))
             lines += server.lines_until_reply()[:-1]
         replies = [line for line in lines if not is_event(line)]
