@@ -182,7 +182,7 @@ class Exports:
             bitmap.busy = False
         graph = self._machine.graph
         node = export.node
-        graph.drain([node])
+        graph.drain(node)
         graph.users.pop(export.user, None)
         graph.detach_loosely(*export.user.children.values())
         graph.collect([node])

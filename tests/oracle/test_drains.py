@@ -253,12 +253,11 @@ def test_sections_of_devices(kind):
     leave = b"DEVICE_DELETED"
     steps = [
         *(*NODES, *begun("commit")),
-        *plug,
-        counted(add("raw", "r", file="f4", read_only=True)),
-        counted(call("device_add", driver=kind, id="d", drive="r")),
+        counted(call("device_add", driver=kind, id="d", drive="f4")),
         counted(call("system_reset")),
         counted(call("device_del", id="d"), until=leave if kind == "scsi-hd" else None),
         counted(call("system_reset"), until=leave if kind != "scsi-hd" else None),
+        *plug,
         END,
     ]
     compare(
