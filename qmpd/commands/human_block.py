@@ -41,6 +41,9 @@ def qemu_io(machine: Machine, device: str, command: str, *, by_device: bool = Fa
     if user is None:  # a backend comes and goes
         drop_backend(machine, node)
     try:
+        for monitor in machine.monitors:  # one of them may write to the same place
+            if monitor.connection is not None:
+                monitor.connection.flush()
         os.write(1, execute(Access(graph, node, user, machine.dispatcher.later), command).encode())
     except QmpError as error:
         return _complaint(error.desc, error.hint, [])

@@ -1,6 +1,9 @@
 """human-monitor-command: reading and writing nodes through qemu-io."""
 
+import json
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -351,3 +354,27 @@ def test_words_of_a_line(tmp_path):
         f'drive_add 0 "if=none,file={"9" * 1500}"',
     ]
     check([human(line) for line in lines], tmp_path)
+
+
+def test_output_stands_between_the_replies():
+    """What qemu-io prints comes behind earlier replies, also where both go to one place."""
+    node = {"driver": "null-co", "node-name": "n"}
+    line = 'qemu-io n "read -P 1 0 512"'
+    requests = [
+        {"execute": "qmp_capabilities"},
+        {"execute": "blockdev-add", "arguments": node},
+        {"execute": "human-monitor-command", "arguments": {"command-line": line}},
+        {"execute": "quit"},
+    ]
+    said = []
+    for program in (["qemu-system-x86_64"], [sys.executable, "-m", "qmpd"]):
+        done = subprocess.run(
+            [*program, "-M", "none", "-display", "none", "-qmp", "stdio"],
+            input="\n".join(json.dumps(request) for request in requests),
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        said.append([text[:12] for text in done.stdout.splitlines()])
+    assert said[0] == said[1]
