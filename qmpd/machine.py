@@ -283,7 +283,10 @@ class Machine:
             monitor.send_event(name, data, wall)
 
     def _tell(self, name: str, data: dict[str, Any]) -> None:
-        self.scheduler.call_from_anywhere(lambda: self.emit(name, data))
+        if self.scheduler.on_worker():
+            self.scheduler.call_from_anywhere(lambda: self.emit(name, data))
+        else:
+            self.emit(name, data)
 
     def _note_open(self, path: str, flags: int) -> None:
         if self.levers is not None:

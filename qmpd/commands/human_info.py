@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from qmpd.errors import QmpError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -37,9 +39,11 @@ def block(
     blocks = [] if nodes else _plain(query_block(machine))
     texts = _chosen(blocks, "device", device, verbose=verbose)
     if nodes or (device is not None and not texts):
-        named = [
-            {"device": "", "inserted": info} for info in _plain(query_named_block_nodes(machine))
-        ]
+        try:
+            found = _plain(query_named_block_nodes(machine))
+        except QmpError:  # an image was found corrupt: then there are none
+            found = []
+        named: list[dict[str, Any]] = [{"device": "", "inserted": info} for info in found]
         for info in named:
             info["node"] = info["inserted"]["node-name"]
         texts = _chosen(named, "node", device, verbose=verbose)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import time
 
@@ -9,6 +11,7 @@ from qmpd.block import permissions as p
 from qmpd.block.driver import UNALLOCATED, strerror
 from qmpd.block.node import User
 from qmpd.block.transaction import Transaction
+from qmpd.errors import QmpError
 from qmpd.jobs.mirroring import bitmaps_of_jobs, note_guest_write
 
 TYPE_CHECKING = False
@@ -23,6 +26,7 @@ _SHIFTS = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _LONGEST = 1 << 31
 _DEFAULT_PATTERN = 0xCD
+_NO_MEDIUM = os.strerror(errno.ENOMEDIUM)
 
 
 class _Mistake(Exception):  # noqa: N818 - it is a line of output
@@ -82,7 +86,8 @@ def execute(access: Access, line: str) -> str:
     """Do one command on a node, and return what is printed.
 
     Raises:
-        QmpError: the permissions to write conflict with somebody's.
+        QmpError: the permissions to write conflict with somebody's, or it is not known where
+            something is.
     """
     name, *words = line.split() or [""]
     act = _COMMANDS.get(name)
@@ -101,17 +106,18 @@ def execute_without_medium(line: str) -> str:
     return f"{failing[what]}: No medium found\n" if what in failing else ""
 
 
-def _read(access: Access, _name: str, words: list[str]) -> str:
+def _read(access: Access, name: str, words: list[str]) -> str:
+    what = "readv" if name == "aio_read" else "read"
     given = _Arguments(words)
     offset, length = _range(given)
     driver = access.node.driver
     start = time.monotonic()
     if offset + length > driver.size():
-        return "read failed: Input/output error\n"
+        return f"{what} failed: Input/output error\n"
     try:
         data = driver.pread(offset, length)
     except OSError as error:
-        return f"read failed: {strerror(error)}\n"
+        return f"{what} failed: {strerror(error)}\n"
     text = ""
     if given.pattern is not None and data != bytes([given.pattern]) * length:
         text = f"Pattern verification failed at offset {offset}, {length} bytes\n"
@@ -162,6 +168,8 @@ def _write_range(access: Access, words: list[str]) -> str:
 
 
 def _flush(access: Access, _name: str, _words: list[str]) -> str:
+    if access.node.driver.ejected:
+        return ""
     try:
         access.node.driver.flush()
     except OSError as error:
@@ -170,15 +178,23 @@ def _flush(access: Access, _name: str, _words: list[str]) -> str:
 
 
 def _length(access: Access, _name: str, _words: list[str]) -> str:
+    if access.node.driver.ejected:
+        return f"getlength: {_NO_MEDIUM}\n"
     return f"{_human(access.node.driver.size())}\n"
 
 
 def _map(access: Access, _name: str, _words: list[str]) -> str:
     driver = access.node.driver
+    if driver.ejected:
+        raise QmpError(f"Failed to query image length: {_NO_MEDIUM}")
     runs: list[tuple[bool, int, int]] = []
     offset, size = 0, driver.length()
     while offset < size:
-        extent = driver.extent(offset, size - offset)
+        try:
+            extent = driver.extent(offset, size - offset)
+        except OSError as error:
+            # Unlike other complaints it goes to who has asked.
+            raise QmpError(f"Failed to get allocation status: {strerror(error)}") from None
         allocated = extent.kind != UNALLOCATED and not driver.name.startswith("null-")
         start, length = offset, extent.length
         if runs and runs[-1][0] is allocated:
@@ -224,7 +240,7 @@ def _human(number: float) -> str:
     while number >= 1024 and unit < len(_UNITS) - 1:
         number /= 1024
         unit += 1
-    text = f"{number:.3f}".rstrip("0").rstrip(".")
+    text = f"{number:.3f}".removesuffix(".000")
     return f"{text} {_UNITS[unit]}"
 
 

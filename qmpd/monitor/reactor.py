@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from _thread import get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,6 +120,10 @@ class Reactor:
             action()
         else:
             self._loop.call_soon_threadsafe(action)
+
+    def on_worker(self) -> bool:
+        """Whether the caller runs on the worker thread."""
+        return self._thread is not None and self._thread.ident == get_ident()
 
     # --- descriptors -------------------------------------------------------------------
 

@@ -2,14 +2,24 @@
 
 import json
 import struct
+import subprocess
 
 import pytest
 
-from qmpd.testing.oracle import Program, Step, call, compare, image, refused
+from qmpd.testing.oracle import (
+    Program,
+    Side,
+    Step,
+    call,
+    compare,
+    image,
+    refused,
+    run_to_end,
+)
 from tests.oracle.building import separate
 
 CLUSTER = 65536
-L1_TABLE_AT, REFCOUNT_TABLE_AT = 40, 48
+L1_TABLE_AT, REFCOUNT_TABLE_AT, SNAPSHOTS_AT, AUTOCLEAR_AT = 40, 48, 64, 88
 
 pytestmark = pytest.mark.oracle
 
@@ -136,3 +146,86 @@ def test_reopen_of_what_was_found_corrupt(start_server):
     )
     server.execute("blockdev-del", node_name="f0")
     assert server.execute("query-named-block-nodes")[0]["node-name"] == "s0"
+
+
+def vouched_for(path):
+    """The header vouches for bitmaps, and there are none."""
+    _patch(path, AUTOCLEAR_AT, struct.pack(">Q", 1))
+
+
+def two_things_at_once(path):
+    """A subcluster is allocated, and zero as well."""
+    table = _pointer(path, _pointer(path, L1_TABLE_AT))
+    _patch(path, table + 8, struct.pack(">Q", 1 << 32 | 0xFFFFFFFF))
+
+
+def data_in_the_snapshot_table(path):
+    """The second cluster is where the first snapshot is described."""
+    (table,) = struct.unpack(">Q", path.read_bytes()[SNAPSHOTS_AT : SNAPSHOTS_AT + 8])
+    _patch(
+        path, _pointer(path, _pointer(path, L1_TABLE_AT)) + 8, struct.pack(">Q", 1 << 63 | table)
+    )
+
+
+@pytest.mark.parametrize("checks", [{}, {"overlap-check": "none"}, {"overlap-check": "constant"}])
+@pytest.mark.parametrize("damage", [vouched_for, two_things_at_once, data_in_the_snapshot_table])
+def test_overlaps(damage, checks, monkeypatch):
+    """What is looked for is an option; events come before replies, whatever loop there is."""
+
+    def build(directory):
+        extended = damage is two_things_at_once
+        options = {"extended_l2": "on"} if extended else {}
+        image(directory, "c0", writes=["write -P 1 0 64k"], options=options)
+        if damage is data_in_the_snapshot_table:
+            words = ["qemu-img", "snapshot", "-c", "s1", str(directory / "c0")]
+            subprocess.run(words, check=True)
+        damage(directory / "c0")
+
+    monkeypatch.setenv("QMPD_LOOP", "asyncio")
+    nodes = separate("c0")
+    nodes[-1]["arguments"].update(checks)
+    compare(
+        [
+            *nodes,
+            *[io("read 0 512"), io("map"), io("write -P 2 64k 64k"), io("length"), io("flush")],
+            *[io("map"), call("query-block"), GONE],
+        ],
+        build,
+        program=Program.SYSTEM,
+    )
+
+
+def test_names_of_snapshots_end_at_a_zero_byte():
+    """The table says how long they are, but a name is what a program in C takes for one."""
+
+    def build(directory):
+        image(directory, "c0")
+        path = directory / "c0"
+        subprocess.run(["qemu-img", "snapshot", "-c", "one two", str(path)], check=True)
+        (table,) = struct.unpack(">Q", path.read_bytes()[SNAPSHOTS_AT : SNAPSHOTS_AT + 8])
+        data = path.read_bytes()
+        _patch(path, data.index(b"one two", table), b"one\0two")
+        _patch(path, table + 16, bytes(16))  # when it was made
+        _patch(path, table + 40, struct.pack(">q", -1))
+
+    compare([*separate("c0"), call("query-named-block-nodes")], build, layout=False)
+
+
+def test_bitmaps_that_nobody_has_kept(tmp_path):
+    """A warning when the image is opened, and no end of the line behind the advice."""
+    image(tmp_path, "c0")
+    subprocess.run(["qemu-img", "bitmap", "--add", str(tmp_path / "c0"), "b"], check=True)
+    vouched = tmp_path / "c0"
+    _patch(vouched, AUTOCLEAR_AT, bytes(8))
+    definition = "driver=qcow2,node-name=n,read-only=on,file.driver=file,file.filename=c0"
+    said = [
+        run_to_end(
+            side,
+            Program.STORAGE_DAEMON,
+            ["--blockdev", definition, "--object", "nosuch"],
+            tmp_path,
+        ).stderr.replace("qemu-storage-daemon: ", "qmpd: ")
+        for side in Side
+    ]
+    assert said[0] == said[1]
+    assert "lacking bitmap support" in said[0]

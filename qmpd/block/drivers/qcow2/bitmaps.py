@@ -115,7 +115,8 @@ def read_directory(file: ByteFile, header: Header) -> list[Bitmap]:
         fields = _ENTRY.unpack_from(data, position)
         *_, name_size, extra = fields
         start = position + _ENTRY.size + extra
-        position = -(-(start + name_size) // 8) * 8
+        # Its length counts in 32 bits.
+        position += -(-((start + name_size - position) & 0xFFFFFFFF) // 8) * 8
         if position > size:
             raise QmpError(wording.BITMAPS_BROKEN)
         if extra:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 
 from qmpd.block import wording
 from qmpd.block.bitmap import named_bitmaps
 from qmpd.block.driver import DATA, UNALLOCATED, ZERO, Driver, Extent, WriteTargets, strerror, warn
-from qmpd.block.drivers.qcow2 import cacheopts, types
+from qmpd.block.drivers.qcow2 import cacheopts, overlap, types
 from qmpd.block.drivers.qcow2 import wording as qcow2_wording
 from qmpd.block.drivers.qcow2.compressed import deflate
 from qmpd.block.drivers.qcow2.image import Image
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from qmpd.block.options import Flags
     from qmpd.block.transaction import Transaction
 
+_OVERLAP = "overlap-check"
 _KINDS = {
     types.UNALLOCATED: UNALLOCATED,
     types.DATA: DATA,
@@ -48,10 +50,16 @@ class _ChildFile:
         return self._node.children["file"].child.driver
 
     def pread(self, offset: int, length: int) -> bytes:
-        return self.driver.pread(offset, length)
+        try:
+            return self.driver.pread(offset, length)
+        except OverflowError:  # tables can say anything
+            raise OSError(errno.EIO, os.strerror(errno.EIO)) from None
 
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
-        self.driver.pwrite(offset, data)
+        try:
+            self.driver.pwrite(offset, data)
+        except OverflowError:
+            raise OSError(errno.EIO, os.strerror(errno.EIO)) from None
 
     def clear(self, offset: int, length: int) -> bool:
         driver = self.driver
@@ -133,10 +141,13 @@ class Qcow2Driver(BitmapKeeper):
                     no_aes=self.graph.no_aes,
                 ),
                 check=lambda header: cacheopts.check(options, header.cluster_size, header.size),
+                outdated=self._tell_outdated,
             )
         except OSError as error:
             file = self._file.exact_filename()
             raise QmpError(wording.could_not_open(file, strerror(error))) from error
+        if any(key.startswith(_OVERLAP) for key in options):
+            self.image.overlap_checks = overlap.wanted(options)
         self.image.on_corrupt = self._tell_corruption
         self.image.known_zero = self._known_zero
         self.backing_file = self.auto_backing_file = self.image.backing_file
@@ -194,6 +205,8 @@ class Qcow2Driver(BitmapKeeper):
         except OSError as error:
             raise QmpError(wording.flushing_failed(strerror(error))) from error
         tx.on_commit(lambda: setattr(image, "use_lazy_refcounts", lazy))
+        checks = overlap.wanted(options)
+        tx.on_commit(lambda: setattr(image, "overlap_checks", checks))
         was_read_only = self.node.flags.read_only
         if flags.read_only and not was_read_only:
             try:
@@ -216,6 +229,10 @@ class Qcow2Driver(BitmapKeeper):
             # Too late to refuse: every write to the image will fail instead.
             reason = error.desc if isinstance(error, QmpError) else strerror(error)
             warn(qcow2_wording.bitmaps_not_writable(self.node.name, reason))
+
+    def _tell_outdated(self) -> None:
+        about = self.graph.about
+        sys.stderr.write(f"qmpd: {about}{qcow2_wording.OUTDATED_BITMAPS}")  # without a line's end
 
     def _tell_corruption(self, error: types.ImageCorruptError) -> None:
         data: dict[str, Any] = {

@@ -21,7 +21,6 @@ from qmpd.block.drivers.qcow2.parsing import (
     read_extensions,
 )
 from qmpd.block.drivers.qcow2.resize import grow_l1, set_size
-from qmpd.block.drivers.qcow2.snapshots import read_snapshots
 from qmpd.block.drivers.qcow2.tables import decode_table
 from qmpd.block.drivers.qcow2.types import ImageCorruptError
 from qmpd.block.drivers.qcow2.writing import WritableImage
@@ -64,18 +63,7 @@ class Image(WritableImage):
     ``ImageCorruptError`` where the metadata makes no sense.
     """
 
-    __slots__ = ("snapshots",)
-
-    def __init__(
-        self,
-        file: ByteFile,
-        header: Header,
-        mapping: Mapping,
-        *,
-        lazy_refcounts: bool | None = None,
-    ) -> None:
-        super().__init__(file, header, mapping, lazy_refcounts=lazy_refcounts)
-        self.snapshots, _ = read_snapshots(header, file)
+    __slots__ = ()
 
     @classmethod
     def open(
@@ -86,11 +74,13 @@ class Image(WritableImage):
         lazy_refcounts: bool | None = None,
         encryption: Encryption | None = None,
         check: Callable[[Header], None] | None = None,
+        outdated: Callable[[], None] = lambda: None,
     ) -> Image:
         """Open the image in ``file``; raises ``QmpError`` with QEMU's text if it cannot be.
 
         ``lazy_refcounts`` overrides the image's own flag (the node option of that name), ``check``
-        looks at the other options when the header is known. Opened
+        looks at the other options when the header is known, ``outdated`` is told of bitmaps
+        that somebody has forgotten to keep. Opened
         writable, a dirty image is repaired and unknown autoclear bits are cleared.
         """
         head = _read_head(file)
@@ -107,6 +97,8 @@ class Image(WritableImage):
             reason = "Input/output error"
             raise QmpError(wording.failed(wording.REFCOUNTS_UNREADABLE, reason))
         read_extensions(header, file, head)
+        if header.outdated:
+            outdated()
         check_unsupported(header, encryption)
         read_backing_name(header, file, head)
         mapping = Mapping(file, header, l1)

@@ -6,7 +6,7 @@ import struct
 
 from qmpd.block.drivers.qcow2 import wording
 from qmpd.block.drivers.qcow2.cache import TableCache
-from qmpd.block.drivers.qcow2.subclusters import subcluster_run
+from qmpd.block.drivers.qcow2.subclusters import INVALID, subcluster_run
 from qmpd.block.drivers.qcow2.tables import (
     OFFSET_MASK,
     decode_table,
@@ -25,11 +25,16 @@ from qmpd.block.drivers.qcow2.types import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Callable
 
     from qmpd.block.drivers.qcow2.header import Header
     from qmpd.block.drivers.qcow2.types import ByteFile
 
 _CACHE_BYTES = 32 << 20
+
+
+def _let_pass(offset: int, length: int, kind: str) -> None:
+    del offset, length, kind
 
 
 class Mapping:
@@ -41,6 +46,7 @@ class Mapping:
         "_l2_tables",
         "cache",
         "cluster_bits",
+        "guard",
         "l1",
         "l2_bits",
         "table_span",
@@ -53,6 +59,8 @@ class Mapping:
         self.l2_bits = header.l2_bits
         self.table_span = 1 << self.cluster_bits + self.l2_bits
         self.l1 = l1
+        self.guard: Callable[[int, int, str], None] = _let_pass
+        """Called with a place that will be written, and the kind of metadata that may be there."""
         self._l2_tables: set[int] | None = None
         self.cache = TableCache(
             file,
@@ -74,7 +82,9 @@ class Mapping:
     def set_l1(self, l1_index: int, entry: int) -> None:
         """Write one L1 entry to the disk at once; whatever it needs is stable there."""
         self._file.event("l1_update")
-        self._file.pwrite(self._header.l1_offset + l1_index * 8, struct.pack(">Q", entry))
+        place = self._header.l1_offset + l1_index * 8
+        self.guard(place, 8, "active-l1")
+        self._file.pwrite(place, struct.pack(">Q", entry))
         self._file.flush()
         if self._l2_tables is not None:
             self._l2_tables.discard(self.l1[l1_index] & OFFSET_MASK)
@@ -120,6 +130,9 @@ class Mapping:
         table = self.cache.get(l2_offset)
         if self._header.extended_l2:
             extent = subcluster_run(table, self.cluster_bits, within, length)
+            if extent.kind == INVALID:
+                sentence = wording.invalid_entry(l2_offset, within >> self.cluster_bits)
+                raise ImageCorruptError(sentence, fatal=True)
         else:
             extent = self._plain_run(table, within, length)
         self._verify(extent, l2_offset, within)

@@ -64,10 +64,10 @@ def _describe(fields: tuple[int, ...], extra: bytes, names: bytes) -> dict[str, 
     """A snapshot as queries show it."""
     _, _, id_size, _, date_sec, date_nsec, clock, state_size, _ = fields
     if len(extra) >= 8:
-        state_size = int.from_bytes(extra[:8], "big")
+        state_size = int.from_bytes(extra[:8], "big", signed=True)
     info: dict[str, Any] = {
-        "id": names[:id_size].decode("utf-8", "surrogateescape"),
-        "name": names[id_size:].decode("utf-8", "surrogateescape"),
+        "id": _text(names[:id_size]),
+        "name": _text(names[id_size:]),
         "vm-state-size": state_size,
         "date-sec": date_sec,
         "date-nsec": date_nsec,
@@ -79,3 +79,8 @@ def _describe(fields: tuple[int, ...], extra: bytes, names: bytes) -> dict[str, 
         if count != (1 << 64) - 1:
             info["icount"] = count
     return info
+
+
+def _text(name: bytes) -> str:
+    """A name as it is shown: up to a zero byte, if there is one."""
+    return name.partition(b"\0")[0].decode("utf-8", "surrogateescape")

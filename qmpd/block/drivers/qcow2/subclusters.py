@@ -10,15 +10,19 @@ if TYPE_CHECKING:
     from array import array
 
 
+INVALID = -1
+"""A subcluster that is both zero and allocated, or allocated nowhere."""
+
+
 def _state(entry: int, bitmap: int, subcluster: int) -> int:
     if entry & COMPRESSED_FLAG:
         return COMPRESSED
+    allocated = bitmap >> subcluster & 1
+    if allocated and (bitmap >> 32 >> subcluster & 1 or not entry & OFFSET_MASK):
+        return INVALID
     if bitmap >> 32 >> subcluster & 1:
         return ZERO
-    # Without an offset an allocation bit means nothing that could be read.
-    if bitmap >> subcluster & 1 and entry & OFFSET_MASK:
-        return DATA
-    return UNALLOCATED
+    return DATA if allocated else UNALLOCATED
 
 
 def subcluster_run(table: array[int], cluster_bits: int, within: int, length: int) -> Extent:
@@ -34,6 +38,6 @@ def subcluster_run(table: array[int], cluster_bits: int, within: int, length: in
         last += 1
     length = min(length, (last << bits) - inside)
     host = entry & OFFSET_MASK
-    if kind in {COMPRESSED, UNALLOCATED} or not host:
+    if kind in {COMPRESSED, UNALLOCATED, INVALID} or not host:
         return Extent(kind, length)
     return Extent(kind, length, host + inside)

@@ -186,6 +186,18 @@ def l2_table_unaligned(offset: int, l1_index: int) -> str:
     return f"L2 table offset {_hex(offset)} unaligned (L1 index: {_hex(l1_index)})"
 
 
+def invalid_entry(l2_offset: int, l2_index: int) -> str:
+    """Complain about a subcluster that is two things at once (the two blanks are QEMU's)."""
+    place = f"(L2 offset: {_hex(l2_offset)}, L2 index: {_hex(l2_index)})"
+    return f"Invalid cluster entry found  {place}"
+
+
+OUTDATED_BITMAPS = """\
+warning: a program lacking bitmap support modified this file, so all bitmaps are now considered \
+inconsistent
+Some clusters may be leaked, run 'qemu-img check -r' on the image file to fix."""
+
+
 def cluster_unaligned(offset: int, l2_offset: int, l2_index: int) -> str:
     """Complain, on reading, about an L2 entry that points into the middle of a cluster."""
     return (

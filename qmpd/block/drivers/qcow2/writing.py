@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from qmpd.block.drivers.qcow2 import wording
 from qmpd.block.drivers.qcow2.header import INCOMPAT_DIRTY
+from qmpd.block.drivers.qcow2.overlap import CACHED, Metadata
 from qmpd.block.drivers.qcow2.reading import ReadableImage
 from qmpd.block.drivers.qcow2.refcounts import Refcounts
-from qmpd.block.drivers.qcow2.tables import any_within, decode_table
+from qmpd.block.drivers.qcow2.snapshots import read_snapshots
+from qmpd.block.drivers.qcow2.tables import decode_table
 from qmpd.block.drivers.qcow2.types import ImageCorruptError
 from qmpd.block.drivers.qcow2.writer import Writer
 
@@ -30,12 +32,16 @@ class WritableImage(ReadableImage):
     """What is needed of an image to write to it. Offsets and lengths are bytes."""
 
     __slots__ = (
+        "_known_metadata",
         "_known_refcounts",
         "_known_writer",
+        "_snapshot_table_size",
         "bitmaps",
         "known_zero",
         "others",
+        "overlap_checks",
         "records",
+        "snapshots",
         "use_lazy_refcounts",
     )
 
@@ -48,9 +54,13 @@ class WritableImage(ReadableImage):
         lazy_refcounts: bool | None = None,
     ) -> None:
         super().__init__(file, header, mapping)
+        mapping.guard = self._guard
         self._known_refcounts: Refcounts | None = None
         self._known_writer: Writer | None = None
         self.use_lazy_refcounts = lazy_refcounts
+        self.overlap_checks = CACHED
+        self.snapshots, self._snapshot_table_size = read_snapshots(header, file)
+        self._known_metadata: Metadata | None = None
         self.bitmaps: list[Bitmap] = []
         """Persistent ones: those of the file in its order, then the new ones."""
         self.others: list[NamedBitmap] = []
@@ -90,6 +100,19 @@ class WritableImage(ReadableImage):
                 self.known_zero,
             )
         return self._known_writer
+
+    @property
+    def _metadata(self) -> Metadata:
+        if self._known_metadata is None:
+            self._known_metadata = Metadata(
+                self._file,
+                self._header,
+                self._mapping,
+                self._refcounts,
+                self.snapshots,
+                self._snapshot_table_size,
+            )
+        return self._known_metadata
 
     def _write_back_refcounts(self) -> None:
         if self._known_refcounts is not None:
@@ -249,24 +272,9 @@ class WritableImage(ReadableImage):
 
     # Corruption
 
-    def _guard(self, offset: int, length: int) -> None:
+    def _guard(self, offset: int, length: int, own: str = "") -> None:
         """Raise ``ImageCorruptError`` if a write there would destroy known metadata."""
-        header, mapping = self._header, self._mapping
-        end = offset + length
-        ranges = (
-            (0, header.cluster_size, "qcow2_header"),
-            (header.l1_offset, len(mapping.l1) * 8, "active L1 table"),
-            (
-                header.refcount_table_offset,
-                header.refcount_table_clusters << header.cluster_bits,
-                "refcount table",
-            ),
-        )
-        found = [what for first, size, what in ranges if offset < first + size and first < end]
-        if any_within(mapping.l2_tables(), offset, end, header.cluster_size):
-            found.append("active L2 table")
-        if any_within(self._refcounts.blocks(), offset, end, header.cluster_size):
-            found.append("refcount block")
+        found = self._metadata.hit(self.overlap_checks - {own}, offset, length)
         if found:
-            sentence = wording.overlap(found[0])
+            sentence = wording.overlap(found)
             raise ImageCorruptError(sentence, fatal=True, offset=offset, size=length)
