@@ -86,6 +86,19 @@ class NamedBitmap:
         self.pages = pages
         self._count = None
 
+    def cut(self, size: int) -> None:
+        """Forget what is dirty behind the end of a disk that has ``size`` bytes from now on."""
+        bits = -(-size >> self.granularity_bits)
+        number, rest = divmod(bits, 1 << self._page_bits)
+        self.pages = {at: page for at, page in self.pages.items() if at <= number}
+        page = self.pages.get(number)
+        if page is not None:
+            used = -(-rest >> 3)
+            page[used:] = bytes(len(page) - used)
+            if rest & 7:
+                page[used - 1] &= 0xFF >> (-rest & 7)
+        self._count = None
+
     def merge(self, other: NamedBitmap, size: int) -> None:
         """Take in what is dirty in another bitmap of a disk of ``size`` bytes."""
         for offset, length in list(other.runs()):
@@ -159,6 +172,12 @@ def _set_bits(page: bytearray, first: int, last: int) -> None:
 def named_bitmaps(node: Node) -> list[NamedBitmap]:
     """A node's bitmaps that clients know, newest first."""
     return [bitmap for bitmap in node.dirty_bitmaps if isinstance(bitmap, NamedBitmap)]
+
+
+def cut_bitmaps(node: Node, size: int) -> None:
+    """Let a node's bitmaps end where the node does, at ``size`` bytes."""
+    for bitmap in named_bitmaps(node):
+        bitmap.cut(size)
 
 
 def record_write(node: Node, offset: int, length: int) -> None:

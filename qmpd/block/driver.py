@@ -274,9 +274,13 @@ class Driver:
         return False
 
     def truncate(self, size: int) -> None:
-        """Change the size to ``size`` bytes; most drivers cannot."""
+        """Change the size to ``size`` bytes; most drivers cannot.
+
+        Raises:
+            OSError: with the sentence that a client is told.
+        """
         del size
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+        raise OSError(errno.ENOTSUP, wording.CANNOT_RESIZE)
 
     def make_empty(self) -> bool:
         """Let the backing file show everywhere; False if the image cannot, and keeps its data.

@@ -197,6 +197,15 @@ def who_uses(filename: str) -> str:
     return f"Is another process using the image [{filename}]?"
 
 
+CANNOT_RESIZE = "Image format driver does not support resize"
+FIXED_SIZE = "Cannot resize fixed-size raw disks"
+
+
+def could_not_resize(reason: str) -> str:
+    """The host's file keeps its size."""
+    return f"Could not resize file: {reason}"
+
+
 def in_use(name: str) -> str:
     """Deletion: a device or a job's backend is on the node."""
     return f"Node {name} is in use"

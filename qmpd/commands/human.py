@@ -217,6 +217,7 @@ _ALL = (
         _block("drive_add"),
     ),
     Command("drive_del", (_TARGET,), _block("drive_del")),
+    Command("block_resize", (_TARGET, ("size", BYTES)), _block("block_resize")),
     Command("eject", (("force", "-f"), _TARGET), _media("eject")),
     Command(
         "change",

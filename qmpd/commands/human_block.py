@@ -82,6 +82,13 @@ def commit(machine: Machine, device: str) -> str:
     return ""
 
 
+def block_resize(machine: Machine, device: str, size: int) -> None:
+    """Let a drive's medium have another size."""
+    from qmpd.commands import resize
+
+    resize.block_resize(machine, size, device)
+
+
 # --- drives ---------------------------------------------------------------------------------
 
 

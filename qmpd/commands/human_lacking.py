@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _COMMANDS = """
-announce_self balloon block_resize block_set_io_throttle block_stream boot_set calc_dirty_rate
+announce_self balloon block_set_io_throttle block_stream boot_set calc_dirty_rate
 cancel_vcpu_dirty_limit chardev-add chardev-change chardev-remove chardev-send-break
 client_migrate_info closefd cpu delvm drive_backup drive_mirror dump-guest-memory dumpdtb
 exit_preconfig expire_password gdbserver getfd gpa2hpa gpa2hva gva2gpa help ? hostfwd_add

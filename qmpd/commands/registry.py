@@ -98,6 +98,7 @@ _TABLE: dict[str, Command] = {
         )
     },
     "block_set_io_throttle": Command("throttling", "block_set_io_throttle", whole=True),
+    "block_resize": Command("resize", "block_resize", changes_graph=True),
     "blockdev-snapshot": Command("snapshots", "blockdev_snapshot", changes_graph=True),
     "blockdev-snapshot-sync": Command(
         "snapshots", "blockdev_snapshot_sync", changes_graph=True, whole=True

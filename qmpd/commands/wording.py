@@ -62,6 +62,22 @@ def already_in_use(name: str) -> str:
     return f"Node '{name}' is already in use"
 
 
+# --- sizes ----------------------------------------------------------------------------------
+
+SIZE_NOT_POSITIVE = "Parameter 'size' expects a >0 size"
+IMAGE_READ_ONLY = "Image is read-only"
+
+
+def size_beyond_maximum(size: int, maximum: int) -> str:
+    """No image can be so large."""
+    return f"offset({size}) exceeds maximum({maximum})"
+
+
+def device_in_use(device: str | None) -> str:
+    """A node whose device is not named has none (observed on QEMU 7.2)."""
+    return f"Device '{'(null)' if device is None else device}' is in use"
+
+
 # --- the human monitor ----------------------------------------------------------------------
 
 UNTERMINATED = "unterminated string\n"

@@ -40,6 +40,9 @@ def _mode(flags: Flags, perm: int) -> int:
     return mode | os.O_DIRECT if flags.direct else mode
 
 
+_BLOCK = 4096
+
+
 class FileDriver(Driver):
     """One image file and the descriptor on it."""
 
@@ -330,7 +333,13 @@ class FileDriver(Driver):
         """Set the file's size."""
         self.disturb("truncate", size)
         self._unflushed = True
-        os.ftruncate(self.fd, size)
+        try:
+            was_empty = not os.fstat(self.fd).st_size
+            os.ftruncate(self.fd, size)
+            if was_empty and size:  # the first block of a file has its place from the beginning
+                os.pwrite(self.fd, bytes(512 if size < _BLOCK else _BLOCK), 0)
+        except OSError as error:
+            raise OSError(error.errno, wording.could_not_resize(strerror(error))) from error
         self._length = (size + 511) & ~511
 
     def extent(self, offset: int, length: int) -> Extent:

@@ -157,7 +157,7 @@ class RawDriver(Driver):
     def truncate(self, size: int) -> None:
         """Resize the file, unless the window has a fixed size."""
         if self._size >= 0:
-            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+            raise OSError(errno.ENOTSUP, wording.FIXED_SIZE)
         self._file.driver.truncate(size + self._offset)
 
     def extent(self, offset: int, length: int) -> Extent:

@@ -26,6 +26,7 @@ DEFINITIONS: tuple[Command | Event, ...] = (
     query.QUERY_BLOCK,
     stats.QUERY_BLOCKSTATS,
     jobs.QUERY_BLOCK_JOBS,
+    media.BLOCK_RESIZE,
     snapshots.BLOCKDEV_SNAPSHOT_SYNC,
     snapshots.BLOCKDEV_SNAPSHOT,
     snapshots.CHANGE_BACKING_FILE,

@@ -1,4 +1,4 @@
-"""Media in drives: trays, changes, limits."""
+"""Media in drives: trays, changes, limits, sizes."""
 
 from typing import Annotated
 
@@ -147,6 +147,17 @@ class BlockIOThrottle(SnakeStruct):
     """Throttle group; the device's own when absent."""
 
 
+class BlockResize(Struct):
+    """A new size of a node."""
+
+    device: Opt[str] = None
+    """The drive."""
+    node_name: Opt[str] = None
+    """The node."""
+    size: Int
+    """Bytes."""
+
+
 MEDIA = (
     Command("eject", Eject, None, SYSTEM_ONLY),
     Command("blockdev-open-tray", BlockdevOpenTray, None, SYSTEM_ONLY),
@@ -157,3 +168,4 @@ MEDIA = (
     Event("DEVICE_TRAY_MOVED", DeviceTrayMoved, SYSTEM_ONLY),
     Command("block_set_io_throttle", BlockIOThrottle, None, SYSTEM_ONLY),
 )
+BLOCK_RESIZE = Command("block_resize", BlockResize)

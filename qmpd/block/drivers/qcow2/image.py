@@ -117,7 +117,7 @@ class Image(WritableImage):
     # Header and life
 
     def resize(self, size: int, cow_read: CowRead | None = None) -> None:
-        """Grow the image to ``size`` bytes; raises ``QmpError`` for sizes that are refused.
+        """Let the image have ``size`` bytes; raises ``QmpError`` for sizes that are refused.
 
         ``cow_read`` is to be given where the backing file is longer than the image is now:
         the new part then reads as zeros instead of what the backing file holds there.
@@ -130,15 +130,29 @@ class Image(WritableImage):
         for bitmap in self.bitmaps:
             if bitmap.inconsistent:
                 raise QmpError(wording.bitmap_inconsistent(bitmap.text()))
-        if size < self.virtual_size:
-            raise QmpError(wording.SHRINK_UNSUPPORTED)
         try:
-            grow_l1(self._file, self._header, self._mapping, self._refcounts, size)
+            if size < self.virtual_size:
+                self._shrink(size)
+            else:
+                grow_l1(self._file, self._header, self._mapping, self._refcounts, size)
             if cow_read is not None and size > self.virtual_size:
                 self._zero(self.virtual_size, size, cow_read)
         except ImageCorruptError as error:
             raise self._corrupted(error) from None
         set_size(self._file, self._header, size)
+
+    def _shrink(self, size: int) -> None:
+        from qmpd.block.drivers.qcow2.shrinking import Shrinker
+
+        def forget(start: int, end: int) -> None:
+            self._writer.zero_clusters(start, end, unmap=True, flag=False)
+
+        self._cached_cluster = None
+        parts = self._file, self._header, self._mapping, self._refcounts
+        shrinker = Shrinker(*parts, forget)
+        shrinker.drop_clusters(size)
+        shrinker.drop_refcount_blocks()
+        shrinker.cut_file()
 
     def _zero(self, start: int, end: int, cow_read: CowRead) -> None:
         """Hide a longer backing file behind zeros, on disk before the size is."""

@@ -88,7 +88,8 @@ class Mapping:
         self._file.flush()
         if self._l2_tables is not None:
             self._l2_tables.discard(self.l1[l1_index] & OFFSET_MASK)
-            self._l2_tables.add(entry & OFFSET_MASK)
+            if entry:
+                self._l2_tables.add(entry & OFFSET_MASK)
         self.l1[l1_index] = entry
 
     def l2_tables(self) -> set[int]:

@@ -117,6 +117,14 @@ class Refcounts:
             self._blocks = {entry & _ENTRY_MASK for entry in self.table if entry}
         return self._blocks
 
+    def forget_blocks(self, gone: dict[int, int]) -> None:
+        """Have these refcount blocks no more, by index in the table; the disk has them still."""
+        for index, offset in gone.items():
+            self.table[index] = 0
+            self.cache.discard(offset, offset + (1 << self.cluster_bits))
+            self.free_index = min(self.free_index, offset >> self.cluster_bits)
+        self._blocks = None
+
     def _block(self, table_index: int) -> array[int] | None:
         offset = self.block_offset(table_index)
         return self.cache.get(offset) if offset else None

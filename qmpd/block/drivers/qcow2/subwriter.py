@@ -163,15 +163,17 @@ class SubclusterWriter(Writer):
     def zero_clusters(
         self, start: int, end: int, *, unmap: bool = False, flag: bool = True
     ) -> None:
-        """Let whole subclusters from guest byte ``start`` to ``end`` read as zeros."""
-        del flag  # such images always have it
+        """Let whole subclusters from guest byte ``start`` to ``end`` read as zeros.
+
+        Without ``flag`` whole clusters are forgotten.
+        """
         size = 1 << self._mapping.cluster_bits
         while start < end:
             border = min(end, start // size * size + size)
-            self._zero(start, border - start, unmap=unmap)
+            self._zero(start, border - start, unmap=unmap, flag=flag)
             start = border
 
-    def _zero(self, start: int, length: int, *, unmap: bool) -> None:
+    def _zero(self, start: int, length: int, *, unmap: bool, flag: bool) -> None:
         """The same within one cluster."""
         mapping = self._mapping
         l1_index, within = divmod(start, mapping.table_span)
@@ -183,7 +185,7 @@ class SubclusterWriter(Writer):
         old = table[at : at + 1]
         if length == 1 << mapping.cluster_bits:
             drop = unmap or bool(old[0] & COMPRESSED_FLAG)
-            table[at], table[at + 1] = 0 if drop else old[0], _ALL_ZEROES
+            table[at], table[at + 1] = 0 if drop else old[0], _ALL_ZEROES if flag else 0
         else:
             drop = False
             first = (start & ((1 << mapping.cluster_bits) - 1)) >> self._sub_bits

@@ -45,7 +45,6 @@ V2_SNAPSHOTS_RESIZE = "Can't resize a v2 image which has snapshots"
 
 EXTERNAL_DATA_UNSUPPORTED = "qmpd does not support qcow2 images with an external data file"
 COMPRESSED_AT_ZERO = "Preventing invalid allocation of compressed cluster at offset 0"
-SHRINK_UNSUPPORTED = "qmpd does not support shrinking qcow2 images"
 
 
 def unsupported_version(version: int) -> str:
