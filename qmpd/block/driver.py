@@ -71,6 +71,8 @@ class Driver:
     """Whether requests do more here than to pass: nobody may read or write around the node."""
     object_in_use = ""
     """The object that must not be deleted as long as the node is there."""
+    is_void = False
+    """Whether nothing is said of what it reads as: nobody copies that."""
     is_fickle = False
     """Whether a request may fail once and succeed when it is tried again."""
     ejected = False

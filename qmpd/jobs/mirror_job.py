@@ -100,8 +100,12 @@ class MirrorJob(Mirror):
             self.buffer = max(self.buffer, cluster)
         if self._only_new:
             return
+        is_void = skip_filters(self.source).driver.is_void
         if self._zero_target:
             if not (target.flags.unmap and target.driver.frees_zeroes):
+                if is_void:  # the target keeps what it has, and that counts as done
+                    self.total = self.current = size
+                    return
                 bitmap.mark(0, size)
                 self.total = bitmap.count
                 yield Sleep(0)
@@ -109,7 +113,8 @@ class MirrorJob(Mirror):
             yield from self._zero(bitmap, size)
             if self.code or self.must_end():
                 return
-        yield from super().find_work(bitmap, size)
+        if not is_void:
+            yield from super().find_work(bitmap, size)
 
     def _zero(self, bitmap: DirtyBitmap, size: int) -> Run:
         """Nothing of the target's old content stays; its progress is not told."""

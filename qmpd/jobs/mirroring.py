@@ -147,7 +147,7 @@ def find_dirty(source: Node, base: Node | None, size: int, granule: int) -> list
     offset = 0
     while offset < size:
         layer, _, length = allocated_above(source, base, offset, size - offset)
-        if layer is not None:
+        if layer is not None and not layer.driver.is_void:
             end = -(-(offset + length) // granule) * granule
             _add_run(found, offset - offset % granule, end)
         offset += length

@@ -102,6 +102,45 @@ def test_granules(target, granularity):
     run(TARGETS[target], *steps, COMPLETE, GONE)
 
 
+@pytest.mark.parametrize("sync", ["full", "top"])
+@pytest.mark.parametrize("target", ["qcow2", "unmap"])
+@pytest.mark.parametrize("zeroes", [True, False])
+def test_source_without_content(target, sync, zeroes):
+    """A null device that does not promise zeros is not copied; the job is ready at once."""
+    null = {"driver": "null-co", "node_name": "f1", "size": 2 * MIB, "read-zeroes": zeroes}
+    at_once = not zeroes and (sync == "top" or target == "qcow2")
+    steps = [mirror(sync=sync), *([] if at_once else [READY]), *LOOK, COMPLETE, GONE]
+    run(call("blockdev-add", **null), TARGETS[target], *steps, nodes=[])
+
+
+@pytest.mark.parametrize("policy", ["report", "ignore", "stop"])
+@pytest.mark.parametrize("event", ["read_aio", "flush_to_disk"])
+def test_errors(event, policy):
+    """Each side has a policy; the disk's answer before READY counts as the target's."""
+    rule = {"event": event, "once": True}
+    sides = {"f1": "c0", "t": "t"}
+    nodes = [
+        node(name, filename)
+        if (event == "read_aio") != (name == "f1")
+        else call(
+            "blockdev-add",
+            driver="qcow2",
+            node_name=name,
+            file={
+                "driver": "blkdebug",
+                "image": {"driver": "file", "filename": filename},
+                "inject-error": [rule],
+            },
+        )
+        for name, filename in sides.items()
+    ]
+    paused = wait_job("j", "paused")
+    resume = [paused, *JOBS, call("block-job-resume", device="j")] if policy == "stop" else []
+    end = [GONE] if policy == "report" else [*resume, READY, COMPLETE, GONE]
+    side = "on_source_error" if event == "read_aio" else "on_target_error"
+    run(mirror(**{side: policy}), wait_event("BLOCK_JOB_ERROR"), *end, nodes=nodes)
+
+
 def test_buffer_of_odd_size():
     """It is whole granules."""
     start = mirror(sync="top", granularity=4096, buf_size=100000, speed=1)

@@ -48,6 +48,7 @@ class NullCo(Driver):
             QmpError: either is negative or too large.
         """
         self._size = int(options.get("size", DEFAULT_SIZE))
+        self.is_void = not options.get("read-zeroes", False)
         latency = int(options.get("latency-ns", 0))
         if latency < 0 or latency >= 1 << 63:
             raise QmpError(wording.LATENCY_INVALID)
