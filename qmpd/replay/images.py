@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from qmpd.errors import QmpError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 SIZE = DEFAULT_SIZE
 """Bytes of every image."""
 _ADD = frozenset(("blockdev-add", "blockdev-reopen", "x-blockdev-reopen"))
+_OVERLAY = "blockdev-snapshot-sync"
+_MISSING = re.compile(r"Could not open '([^']+)': No such file or directory")
 
 
 def storage_for(conversation: Conversation, scenario: str | None = None) -> MemoryStorage:
@@ -38,8 +41,12 @@ def storage_for(conversation: Conversation, scenario: str | None = None) -> Memo
     if scenario is not None:
         storage = _scenario_storage(scenario) or storage
 
+    missing = _missing(conversation)
+
     def spring_up(path: str) -> None:
-        make_image(storage, specs.get(path) or ImageSpec(path, {"format": "raw", "size": SIZE}))
+        if path not in missing:
+            spec = specs.get(path) or ImageSpec(path, {"format": "raw", "size": SIZE})
+            make_image(storage, spec)
 
     storage.on_demand = spring_up
     return storage
@@ -60,7 +67,34 @@ def definitions(conversation: Conversation) -> list[dict[str, Any]]:
         if request.command in _ADD:
             options = request.arguments.get("options", [request.arguments])
             found += [node for node in options if isinstance(node, dict)]
+        elif request.command == _OVERLAY:
+            found += _overlay(request.arguments)
+        elif request.command == "transaction":
+            for action in request.arguments.get("actions", ()):
+                if isinstance(action, dict) and action.get("type") == _OVERLAY:
+                    found += _overlay(action.get("data"))
     return found
+
+
+def _overlay(arguments: Any) -> list[dict[str, Any]]:
+    """The node over an image that somebody else has made for a snapshot."""
+    if not isinstance(arguments, dict):
+        return []
+    name = arguments.get("snapshot-file")
+    if arguments.get("mode") != "existing" or not isinstance(name, str):
+        return []
+    file = {"driver": "file", "filename": name.removeprefix("file:")}
+    node = {"driver": arguments.get("format", "qcow2"), "file": file}
+    if "snapshot-node-name" in arguments:
+        node["node-name"] = arguments["snapshot-node-name"]
+    return [node]
+
+
+def _missing(conversation: Conversation) -> set[str]:
+    """The images that QEMU did not find there."""
+    errors = [message.body.get("error") for message in conversation.messages]
+    texts = [str(error.get("desc")) for error in errors if isinstance(error, dict)]
+    return {found[1] for text in texts if (found := _MISSING.search(text))}
 
 
 def _on_command_line(words: list[str]) -> Iterable[dict[str, Any]]:

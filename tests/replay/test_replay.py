@@ -228,6 +228,22 @@ def test_images_can_be_described(replay, tmp_path):
     assert replay(talks.arrows(talk))[0] == 1
 
 
+def test_images_for_snapshots(replay):
+    """Overlays that were there come as empty ones, also in transactions; what was not there, not."""
+    snapshot = {"node-name": "top", "snapshot-node-name": "n", "mode": "existing"}
+    missing = "Could not open '/images/gone': No such file or directory"
+    action = {"type": "blockdev-snapshot-sync", "data": snapshot | {"snapshot-file": "/images/n"}}
+    talk = [
+        *talks.START,
+        talks.request("blockdev-snapshot-sync", 2, **snapshot, snapshot_file="/images/gone"),
+        ("R", {"id": "libvirt-2", "error": {"class": "GenericError", "desc": missing}}),
+        talks.request("transaction", 3, actions=[action]),
+        talks.reply(3),
+    ]
+    status, output, _ = replay(with_line(talks.arrows(talk)))
+    assert status == 0, output
+
+
 def test_a_node_that_cannot_be_had_is_told_of(replay):
     line = "qemu-system-x86_64 -blockdev driver=nbd,node-name=n -device virtio-blk-pci,drive=n\n"
     status, _, complaints = replay(talks.arrows(talks.START) + line)
