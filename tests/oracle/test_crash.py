@@ -1,4 +1,4 @@
-"""qmpd is killed in the middle of a commit: no image is corrupt, and no data is lost.
+"""qmpd is killed in the middle of its work: no image is corrupt, and no data is lost.
 
 Each run commits real data through layers with many small clusters and ends the process with
 SIGKILL after a random time. Clusters may leak; whatever the overlay's header names at that
@@ -11,12 +11,23 @@ import json
 import os
 import random
 import signal
+import threading
 import time
 from contextlib import ExitStack
 
 import pytest
 
-from qmpd.testing.oracle import MIB, Server, Side, call, chain, info, qemu_img
+from qmpd.testing.oracle import (
+    MIB,
+    Program,
+    Server,
+    ServerGoneError,
+    Side,
+    call,
+    chain,
+    info,
+    qemu_img,
+)
 from qmpd.testing.oracle.images import inspect
 
 pytestmark = pytest.mark.oracle
@@ -139,3 +150,104 @@ def test_killed_after_a_stream(tmp_path, layers, options):
     assert corruptions(directory / "c3") == 0
     verdict = qemu_img(directory, "compare", "-f", "raw", "-F", "qcow2", "../before.raw", "c3")
     assert verdict == "Images are identical.\n"
+
+
+SLOT = MIB // 16
+
+
+class Guest:
+    """A guest that writes slot by slot, and knows what it was promised.
+
+    Attributes:
+        kept: for every slot the values that it may have: the last one that was flushed, and
+            those written since.
+        tops: the images that may be the active one.
+    """
+
+    def __init__(self, server, dice):
+        self.server, self.dice = server, dice
+        self.kept = {slot: {0} for slot in range(SIZE // SLOT)}
+        self.last = dict.fromkeys(self.kept, 0)
+        self.active, self.count, self.tops = "f3", 0, ["c3"]
+
+    def io(self, line):
+        line = f'qemu-io disk "{line}"'
+        assert self.server.execute("human-monitor-command", command_line=line) == ""
+
+    def write(self):
+        slot, value = self.dice.choice(list(self.kept)), self.dice.randrange(1, 255)
+        self.kept[slot].add(value)
+        self.last[slot] = value
+        self.io(f"write -P {value} {slot * SLOT} {SLOT}")
+
+    def flush(self):
+        self.io("flush")
+        self.kept = {slot: {value} for slot, value in self.last.items()}
+
+    def snapshot(self):
+        self.count += 1
+        name = f"n{self.count}"
+        self.tops.append(name)
+        node = {"device": "disk", "snapshot_node_name": f"o{self.count}"}
+        self.server.execute("blockdev-snapshot-sync", snapshot_file=name, **node)
+        self.active, self.tops = f"o{self.count}", [name]
+
+    def stream(self):
+        base = "f2" if self.active == "f3" else "f3"
+        self.server.execute("block-stream", job_id="j", device=self.active, base_node=base)
+        self.write()
+        self.server.wait_job("j", "null")
+
+    def commit(self):
+        if self.active != "f3":
+            self.server.execute("block-commit", job_id="j", device="disk", base_node="f3")
+            self.write()
+            self.server.wait_job("j", "ready")
+            self.write()
+            self.tops.append("c3")
+            self.server.execute("job-complete", id="j")
+            self.server.wait_job("j", "null")
+            self.active, self.tops = "f3", ["c3"]
+
+    def work(self):
+        """Go on until the server is gone."""
+        acts = [self.write] * 6 + [self.flush] * 2 + [self.snapshot, self.stream, self.commit]
+        try:
+            while True:
+                self.dice.choice(acts)()
+        except (ServerGoneError, ConnectionResetError):
+            pass
+
+    def lacks(self, data):
+        """The slots that have no value that they may have."""
+        parts = {slot: data[slot * SLOT : (slot + 1) * SLOT] for slot in self.kept}
+        return [slot for slot, part in parts.items() if not set(part) <= self.kept[slot]]
+
+
+@pytest.mark.parametrize("run", range(max(RUNS // 4, 4)))
+def test_killed_while_a_guest_writes(tmp_path, run):
+    """What was flushed is there, below whatever jobs and snapshots were under way."""
+    dice = dice_of(run)
+    directory, control = tmp_path / "images", tmp_path / "control"
+    directory.mkdir()
+    control.mkdir()
+    options = {"cluster_size": dice.choice([4096, 16384, 65536])}
+    chain(directory, *NAMES, size=SIZE, options=options)
+    words = ["-drive", "if=none,id=disk,file=c3,format=qcow2,node-name=f3,backing.node-name=f2"]
+    words += ["-device", "virtio-blk-pci,drive=disk"]
+    with Server(Side.QMPD, directory, control, words, program=Program.SYSTEM) as server:
+        guest = Guest(server, dice)
+        killer = threading.Timer(dice.uniform(0.02, 0.4), os.kill, (server.pid, signal.SIGKILL))
+        killer.start()
+        guest.work()
+        killer.join()
+    lacking = []
+    for name in guest.tops:
+        path = directory / name
+        if path.exists() and path.stat().st_size:
+            qemu_img(directory, "convert", "-f", "qcow2", "-O", "raw", name, "../after.raw")
+            lacking.append(guest.lacks((tmp_path / "after.raw").read_bytes()))
+    assert [] in lacking, guest.tops
+    for path in directory.iterdir():
+        if path.name not in guest.tops[1:]:
+            assert corruptions(path) == 0, path.name
