@@ -396,6 +396,21 @@ def test_other_storage_than_at_opening():
     )
 
 
+def test_saved_behind_the_end_of_a_node():
+    """An overlay of the image's file is as long as that was; what is saved behind it lets it grow."""
+    sync = call("blockdev-snapshot-sync", node_name="s", snapshot_file="x")
+    sync["arguments"] |= {"snapshot-node-name": "x"}
+    closed = {"driver": "qcow2", "node-name": "q", "file": "x", "read-only": True}
+    compare(
+        [
+            call("blockdev-add", **FILE, node_name="s"),
+            call("blockdev-add", driver="qcow2", node_name="q", file="s"),
+            *(sync, QUERY, call("blockdev-reopen", options=[closed]), QUERY),
+        ],
+        three,
+    )
+
+
 def test_killed_while_writable(server):
     """Whoever opens the image next sees that the bitmaps were not saved."""
     three(server.dir)

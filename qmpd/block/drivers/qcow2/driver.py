@@ -121,6 +121,8 @@ class Qcow2Driver(BitmapKeeper):
         )
     )
 
+    _written_end = 0
+
     # --- life --------------------------------------------------------------------------
 
     def open(self, options: dict[str, Any]) -> None:
@@ -257,8 +259,14 @@ class Qcow2Driver(BitmapKeeper):
         return self.node.children["file"].child.driver
 
     def length(self) -> int:
-        """The virtual size in whole sectors."""
-        return self.image.virtual_size & ~511
+        """The virtual size in whole sectors, or more: where a write behind the end has ended."""
+        return max(self.image.virtual_size & ~511, self._written_end)
+
+    def note_written(self, end: int, length: int = 0) -> None:
+        """A format above may write behind the end, which moves then (observed on QEMU 7.2)."""
+        super().note_written(end, length)
+        if end > self._written_end:
+            self._written_end = (end + 511) & ~511
 
     def pread(self, offset: int, length: int) -> bytes:
         """Read the guest's view: own clusters, below them the backing chain."""
