@@ -1,6 +1,7 @@
 """device_add, device_del and what a reset does: nodes are in use just as long as devices are."""
 
 import json
+import time
 
 import pytest
 
@@ -18,6 +19,8 @@ from qmpd.testing.oracle import (
     wait_job,
     wait_progress,
 )
+from qmpd.testing.oracle.server import is_event
+from qmpd.testing.oracle.start import PATIENCE
 from tests.oracle.building import either, separate
 
 pytestmark = pytest.mark.oracle
@@ -68,6 +71,28 @@ NODE = call("blockdev-add", driver="null-co", node_name="n")
 FREE = ask("blockdev-del", node_name="n")
 
 
+def _reset(server):
+    """Reset the machine until its device is gone; the reply goes last.
+
+    The original tells of the device before its reply in about one of twelve runs.
+    """
+    server.send(call("system_reset"))
+    lines = server.lines_until_reply()
+    deadline = time.monotonic() + PATIENCE
+    while sum(b"DEVICE_DELETED" in line for line in lines) < _PARTS:
+        if time.monotonic() > deadline:
+            raise TimeoutError("the device does not go")
+        time.sleep(0.002)
+        server.send(call("query-status"))
+        lines += server.lines_until_reply()[:-1]
+    return sorted(lines, key=lambda line: not is_event(line))
+
+
+_PARTS = 2
+"""A disk on PCI and its backend are told to be gone one after the other."""
+RESET_AND_GONE = Step("system_reset, and the device is gone", _reset)
+
+
 def check(script, *arguments, layout=True):
     compare(script, images, program=Program.SYSTEM, arguments=arguments, layout=layout)
 
@@ -97,8 +122,7 @@ def test_a_disk_on_pci_waits_for_the_guest():
             call("device_del", id="d"),
             ask("device_del", id="d"),
             FREE,
-            call("system_reset"),
-            gone("d"),
+            RESET_AND_GONE,
             *LOOK,
             FREE,
         ]
