@@ -13,7 +13,7 @@ from qmpd.testing.oracle import (
     show_descriptors,
     show_graph,
 )
-from tests.oracle.building import either
+from tests.oracle.building import either, reply_to
 
 WORDS = [
     *("-nodefaults", "-device", "virtio-scsi-pci", "-device", "sdhci-pci"),
@@ -171,23 +171,15 @@ def test_arguments_that_are_wrong():
 
 def test_medium_in_use_by_a_job():
     """The tray opens although the medium cannot be taken out."""
-    compare(
-        [
-            call("block-stream", job_id="j", device="n", auto_finalize=False),
-            *map(
-                either,
-                [
-                    call("blockdev-remove-medium", id="scsi-empty"),
-                    call("eject", id="scsi"),
-                    call("blockdev-change-medium", id="scsi", filename="x.qcow2"),
-                    call("query-block"),
-                ],
-            ),
-        ],
-        images,
-        program=Program.SYSTEM,
-        arguments=[*WORDS, *DEVICES],
-    )
+    requests = [
+        call("block-stream", job_id="j", device="n", auto_finalize=False),
+        call("blockdev-remove-medium", id="scsi-empty"),
+        call("eject", id="scsi"),
+        call("blockdev-change-medium", id="scsi", filename="x.qcow2"),
+        call("query-block"),
+    ]
+    steps = [reply_to(request) for request in requests]
+    compare(steps, images, program=Program.SYSTEM, arguments=[*WORDS, *DEVICES])
 
 
 LINES = [

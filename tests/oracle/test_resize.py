@@ -3,7 +3,7 @@
 import pytest
 
 from qmpd.testing.oracle import MIB, Program, call, compare, image, qemu_img, show_graph
-from tests.oracle.building import either
+from tests.oracle.building import either, reply_to
 
 KIB = 1024
 SIZES = (6 * MIB, 3 * MIB, 3 * MIB + 512, 5 * MIB, 64 * KIB, 512, 0, 2 * MIB)
@@ -145,4 +145,4 @@ def test_in_use():
         call("block-commit", job_id="j", device="o", auto_finalize=False, speed=1),
         *(resize(2 * MIB, node_name="o"), resize(2 * MIB, node_name="b")),
     ]
-    compare([either(request) for request in requests], images, arguments=[*base, *words])
+    compare([reply_to(request) for request in requests], images, arguments=[*base, *words])
