@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from qmpd.block.chain import next_in_chain, skip_filters, skip_implicit
 from qmpd.block.creation import create_image
-from qmpd.block.driver import driver_class
 from qmpd.block.implied import definition_of, with_driver
 from qmpd.block.node import User
-from qmpd.block.opening import Partial, open_node
-from qmpd.block.untyped import Untyped
+from qmpd.block.opening import open_node
 from qmpd.block.wording import failed_to_find_node
+from qmpd.commands.images import definition_like
 from qmpd.errors import QmpError
 from qmpd.jobs import wording
 from qmpd.jobs.blockjob import check_no_blocker
@@ -62,7 +61,13 @@ def drive_mirror(machine: Machine, arguments: dict[str, Any]) -> None:
         backing = None if sync == "full" or below is None else skip_implicit(below)
         size = source.driver.length()
         create_image(graph, arguments["target"], given["format"], size, backing)
-    target = open_node(graph, _definition(machine, source, given))
+    name, image_format = arguments["target"], given.get("format")
+    if image_format is None:
+        image_format = with_driver(graph, definition_of(name))["driver"]
+    target = open_node(
+        graph,
+        definition_like(source, name, image_format, arguments.get("node-name"), read_only=False),
+    )
     target.references += 1
     try:
         way = OPEN if exists else SHARE
@@ -70,38 +75,6 @@ def drive_mirror(machine: Machine, arguments: dict[str, Any]) -> None:
     finally:
         target.references -= 1
         graph.collect([target])
-
-
-def _definition(machine: Machine, source: Node, arguments: dict[str, Any]) -> dict[str, Any]:
-    """How the target is opened: as the source is, but for writing and without a backing file."""
-    found = definition_of(arguments["target"])
-    driver = arguments.get("format") or with_driver(machine.graph, dict(found))["driver"]
-    flags = source.flags
-    own = {
-        "driver": driver,
-        "read-only": "off",
-        "auto-read-only": ("off", "on")[flags.auto_read_only],
-        "cache": {
-            "direct": ("off", "on")[flags.direct],
-            "no-flush": ("off", "on")[flags.no_flush],
-        },
-        "discard": "unmap" if flags.unmap else "ignore",
-    }
-    if "node-name" in arguments:
-        own["node-name"] = arguments["node-name"]
-    kind = driver_class(driver)
-    if arguments["target"].startswith("json:"):
-        # What the name says counts more, and is of the types that JSON has.
-        definition: dict[str, Any] = Untyped({**own, **found, "driver": driver})
-        if "node-name" in own:
-            definition["node-name"] = own["node-name"]
-    else:
-        if kind.is_protocol:
-            found = kind.parse_filename(arguments["target"])
-        definition = Partial(own).complete(found)
-    if kind.supports_backing:
-        definition["backing"] = None
-    return definition
 
 
 def _find_root(machine: Machine, name: str) -> Node:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from qmpd.block import permissions as p
-from qmpd.block.driver import driver_class
-from qmpd.block.implied import definition_of
-from qmpd.block.opening import Partial, find_reference, open_node
+from qmpd.block.opening import find_reference, open_node
 from qmpd.block.overlay import put_on, take_off
 from qmpd.block.reopen import set_read_only
 from qmpd.commands import wording
 from qmpd.commands.actions import Action, run
+from qmpd.commands.images import definition_like
 from qmpd.errors import QmpError
 from qmpd.jobs.blockjob import check_no_blocker
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from qmpd.block.graph import Graph
     from qmpd.block.node import Node
     from qmpd.machine import Machine
-
-_ON_OFF = ("off", "on")
 
 
 def blockdev_snapshot(machine: Machine, node: str, overlay: str) -> None:
@@ -154,27 +151,9 @@ class SnapshotSync(Snapshot):
 
             create_overlay(self.graph, self._filename, self._format, node)
         self.graph.let_pass()
-        return open_node(self.graph, self._definition(node, name))
-
-    def _definition(self, node: Node, name: str | None) -> dict[str, Any]:
-        kind = driver_class(self._format)
-        found = definition_of(self._filename)
-        flags = node.flags
-        own = {
-            "driver": self._format,
-            "read-only": _ON_OFF[flags.read_only],
-            "auto-read-only": _ON_OFF[flags.auto_read_only],
-            "cache": {"direct": _ON_OFF[flags.direct], "no-flush": _ON_OFF[flags.no_flush]},
-            "discard": "unmap" if flags.unmap else "ignore",
-        }
-        if name is not None:
-            own["node-name"] = name
-        if kind.is_protocol and not self._filename.startswith("json:"):
-            found = kind.parse_filename(self._filename)
-        definition = Partial(own).complete(found)
-        if kind.supports_backing:
-            definition["backing"] = None  # it gets one soon, whatever its header says
-        return definition
+        read_only = node.flags.read_only
+        definition = definition_like(node, self._filename, self._format, name, read_only=read_only)
+        return open_node(self.graph, definition)
 
 
 def _is_in_use(graph: Graph, name: str) -> bool:

@@ -1,6 +1,7 @@
 """blockdev-snapshot-sync: the overlay's image is made, too, or was there."""
 
 import hashlib
+import json
 import os
 import subprocess
 
@@ -90,6 +91,22 @@ def test_the_overlay_is_open_as_the_node_was(options):
         ],
         images,
     )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lazy-refcounts": True},
+        {"cache": {"direct": False, "no-flush": True}},
+        {"read-only": True, "discard": "unmap", "node-name": "other"},
+    ],
+    ids=str,
+)
+def test_what_a_json_name_says_counts_more(options):
+    """Its values have JSON's types; what the command says of the name counts most."""
+    definition = {"driver": "qcow2", "file": {"driver": "file", "filename": "o"}} | options
+    steps = [*CHAIN, either(sync("f1", f"json:{json.dumps(definition)}", "new", mode="existing"))]
+    compare([*steps, *LOOK], images)
 
 
 def test_nobody_holds_the_overlay():
