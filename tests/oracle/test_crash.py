@@ -152,6 +152,33 @@ def test_killed_after_a_stream(tmp_path, layers, options):
     assert verdict == "Images are identical.\n"
 
 
+@pytest.mark.parametrize("command", ["blockdev-mirror", "drive-mirror"])
+@pytest.mark.parametrize("end", ["ready", "completed"])
+def test_killed_after_a_mirror(tmp_path, command, end):
+    """A target that is ready has everything, in tables too."""
+    directory, control = tmp_path / "images", tmp_path / "control"
+    directory.mkdir()
+    control.mkdir()
+    images(directory, dice_of(0))
+    qemu_img(directory, "convert", "-f", "qcow2", "-O", "raw", "c3", "../before.raw")
+    if command == "blockdev-mirror":
+        qemu_img(directory, "create", "-f", "qcow2", "new", str(SIZE))
+    with Server(Side.QMPD, directory, control) as server:
+        server.run(definitions())
+        if command == "blockdev-mirror":
+            file = {"driver": "file", "filename": "new"}
+            server.execute("blockdev-add", driver="qcow2", node_name="new", file=file)
+        server.execute(command, job_id="j", device="f3", target="new", sync="full")
+        server.wait_event("BLOCK_JOB_READY")
+        if end == "completed":
+            server.execute("job-complete", id="j")
+            server.wait_job("j", "null")
+        os.kill(server.pid, signal.SIGKILL)
+    assert corruptions(directory / "new") == 0
+    verdict = qemu_img(directory, "compare", "-f", "raw", "-F", "qcow2", "../before.raw", "new")
+    assert verdict == "Images are identical.\n"
+
+
 SLOT = MIB // 16
 
 
