@@ -368,6 +368,7 @@ class Qcow2Driver(BitmapKeeper):
             self.image.resize(size, self.pread if hide else None)
         except QmpError as error:
             raise OSError(errno.ENOTSUP, error.desc) from error
+        self._written_end = 0  # the size is what the image says again
 
     def make_empty(self) -> bool:
         """Lay the image out anew; raises ``OSError``."""
