@@ -7,7 +7,7 @@ from qmpd.block import permissions as p
 from qmpd.block.drivers.blkdebug import wording
 from qmpd.block.drivers.blkdebug.rules import Rule, Rules
 from qmpd.block.filename import Names, protocol_options
-from qmpd.block.passing import SteadyDriver
+from qmpd.block.passing import PassingDriver, SteadyDriver
 from qmpd.errors import QmpError
 
 TYPE_CHECKING = False
@@ -124,9 +124,9 @@ class BlkdebugDriver(SteadyDriver):
             self._unflushed_above = False
         self._rules.note(name)
 
-    def note_own(self, end: int, length: int = 0) -> None:
-        """Bytes up to ``end`` are being written, and are to be flushed."""
-        super().note_own(end, length)
+    def _note_attempt(self, end: int, length: int) -> None:
+        """Bytes up to ``end`` are about to be written; only success makes the node grow."""
+        PassingDriver.note_own(self, end, length)
         self._unflushed = self._unflushed_above = True
 
     def pread(self, offset: int, length: int) -> bytes:
@@ -136,7 +136,7 @@ class BlkdebugDriver(SteadyDriver):
 
     def pwrite(self, offset: int, data: bytes | memoryview) -> None:
         """Write below, or fail."""
-        self.note_own(offset + len(data), len(data))  # failing or not
+        self._note_attempt(offset + len(data), len(data))
         self._rules.note("pwritev")
         self._rules.check("write", offset, len(data))
         super().pwrite(offset, data)
@@ -144,7 +144,7 @@ class BlkdebugDriver(SteadyDriver):
 
     def write_zeroes(self, offset: int, length: int, *, unmap: bool = True) -> None:
         """Write zeros below, or fail."""
-        self.note_own(offset + length, length)
+        self._note_attempt(offset + length, length)
         self._rules.note("pwritev_zero")
         self._rules.check("write-zeroes", offset, length)
         super().write_zeroes(offset, length, unmap=unmap)
