@@ -9,6 +9,7 @@ meanwhile, and has to see in which order things happen.
 from __future__ import annotations
 
 from qmpd.block.node import Node
+from qmpd.jobs.manager import nothing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Drains:
         if self._kept is None:
             self._kept = {}
             self._manager.afterwards(self._release)
+        if self._manager.at_rest():  # as most often: who drains is the only job
+            return nothing
         jobs = [job for job in jobs_above(self._manager, nodes) if job.begin_drain()]
         for job in jobs:
             self._bring_to_rest(job)

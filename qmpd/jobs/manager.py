@@ -52,7 +52,7 @@ _FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _REST = _FIRST | frozenset("0123456789-._")
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """End a section without jobs in it."""
 
 
@@ -285,10 +285,17 @@ class JobManager:
         if levers is not None and levers.kills(job.id, job.status) and self.die is not None:
             self.die()
 
+    def at_rest(self) -> bool:
+        """Whether no job has anything to do: none has begun yet, or its work is over."""
+        for job in self.jobs.values():
+            if job.started and (not job.done or job in self._due):
+                return False
+        return True
+
     def begin_drain(self, nodes: Iterable[Node]) -> Callable[[], None]:
         """Begin a drained section of ``nodes`` and all above them; the result ends it."""
         if not self.jobs:
-            return _nothing
+            return nothing
         if self._drains is None:
             from qmpd.jobs.drains import Drains
 

@@ -309,7 +309,7 @@ def test_guest_writes_while_all_is_copied(mode):
     writes = [each for line in WRITES for each in (*io(DEVICE, line), *JOBS, NODES)]
     below_a_disk(
         *(
-            TARGET,
+            RAW if mode == "background" else TARGET,
             mirror(copy_mode=mode, speed=1, buf_size=262144),
             wait_progress("j", 262144),
             *writes,
