@@ -68,16 +68,6 @@ def either(request):
     return Step(str(request), run)
 
 
-def reply_to(request):
-    """The same while a job runs, whose events come when they like: they are not compared."""
-
-    def run(server):
-        server.send(request)
-        return server.lines_until_reply()[-1:]
-
-    return Step(str(request), run)
-
-
 def header_with(path, text, fmt=None):
     """Make any text the backing file in a fresh image's header; None leaves the format out."""
     data = bytearray(path.read_bytes())

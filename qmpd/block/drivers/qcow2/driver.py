@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 
 from qmpd.block import wording
@@ -11,6 +10,7 @@ from qmpd.block.bitmap import named_bitmaps
 from qmpd.block.driver import DATA, UNALLOCATED, ZERO, Driver, Extent, WriteTargets, strerror, warn
 from qmpd.block.drivers.qcow2 import cacheopts, overlap, types
 from qmpd.block.drivers.qcow2 import wording as qcow2_wording
+from qmpd.block.drivers.qcow2.childfile import ChildFile
 from qmpd.block.drivers.qcow2.compressed import deflate
 from qmpd.block.drivers.qcow2.image import Image
 from qmpd.block.drivers.qcow2.keeping import BitmapKeeper
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from qmpd.block.drivers.qcow2.bitmaps import Bitmap
-    from qmpd.block.node import Node
     from qmpd.block.options import Flags
     from qmpd.block.transaction import Transaction
 
@@ -35,56 +34,6 @@ _KINDS = {
     types.ZERO: ZERO,
     types.COMPRESSED: DATA,
 }
-
-
-class _ChildFile:
-    """The node's ``file`` child as the byte storage of an image."""
-
-    __slots__ = ("_node",)
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    @property
-    def driver(self) -> Driver:
-        return self._node.children["file"].child.driver
-
-    def pread(self, offset: int, length: int) -> bytes:
-        try:
-            return self.driver.pread(offset, length)
-        except OverflowError:  # tables can say anything
-            raise OSError(errno.EIO, os.strerror(errno.EIO)) from None
-
-    def pwrite(self, offset: int, data: bytes | memoryview) -> None:
-        try:
-            self.driver.pwrite(offset, data)
-        except OverflowError:
-            raise OSError(errno.EIO, os.strerror(errno.EIO)) from None
-
-    def clear(self, offset: int, length: int) -> bool:
-        driver = self.driver
-        if not driver.frees_zeroes:
-            return False
-        driver.write_zeroes(offset, length, unmap=False)
-        return True
-
-    def event(self, name: str) -> None:
-        self.driver.debug_event(name)
-
-    def size(self) -> int:
-        return self.driver.size()
-
-    def truncate(self, size: int) -> None:
-        self.driver.truncate(size)
-
-    def discard(self, offset: int, length: int) -> None:
-        child = self._node.children["file"].child
-        length = min(length, child.driver.size() - offset)
-        if length > 0 and child.flags.unmap and child.driver.frees_zeroes:
-            child.driver.write_zeroes(offset, length)
-
-    def flush(self) -> None:
-        self.driver.flush()
 
 
 class Qcow2Driver(BitmapKeeper):
@@ -133,7 +82,7 @@ class Qcow2Driver(BitmapKeeper):
         """
         try:
             self.image = Image.open(
-                _ChildFile(self.node),
+                ChildFile(self.node),
                 writable=not self.node.flags.read_only,
                 lazy_refcounts=options.get("lazy-refcounts"),
                 encryption=Encryption(
